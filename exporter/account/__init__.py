@@ -1,0 +1,1 @@
+"""Pure functions from records and measurements to the report: sharing, ownership, growth."""

@@ -1,0 +1,78 @@
+"""The report: one moment's whole answer, as frozen values. What ``export`` turns into metrics, pages and tables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from exporter.measure.usage import Usage
+from exporter.store.catalog import Catalog, ChainID, ContainerID, ImageID, Problem, Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerUse:
+    """Who uses a layer."""
+
+    images: int
+    """Head images whose chain contains it."""
+    containers: int
+    """Containers whose chain contains it, in any state."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageUse:
+    """What a head image costs. ``unique + shared == size``."""
+
+    size: int
+    """Bytes of all its layers, as the engine recorded them."""
+    unique: int
+    """Bytes of the layers that no other head image uses."""
+    shared: int
+    containers: int
+    """Containers made from it, in any state."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upper:
+    """A container's upper layer as last measured."""
+
+    usage: Usage
+    measured_at: float
+    """When the measurement ended, Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreReport:
+    """One store: its records, and what follows from them."""
+
+    store: Store
+    layer_use: Mapping[ChainID, LayerUse]
+    """Every layer of the store."""
+    image_use: Mapping[ImageID, ImageUse]
+    """The *head* images only: those with a reference, or without children."""
+    image_states: Mapping[str, int]
+    """How many images are ``tagged``, ``dangling``, ``intermediate``: always all three keys."""
+    layer_usage: Mapping[str, "LayerTotal"]
+    """Totals by ``shared``, ``exclusive``, ``unreferenced``: always all three keys."""
+    uppers: Mapping[ContainerID, Upper] = field(default_factory=dict)
+    """Absent until measured."""
+    logs: Mapping[ContainerID, int] = field(default_factory=dict)
+    """Allocated bytes of a container's log files, rotated ones too; absent where they could not be read."""
+    problems: tuple[Problem, ...] = ()
+    """The records' own and those between records, each confirmed by a second look."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerTotal:
+    """How many layers, and their bytes of size (a layer of unknown size counts 0 bytes)."""
+
+    layers: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What the host looked like at one moment."""
+
+    catalog: Catalog
+    stores: tuple[StoreReport, ...]
+    problems: tuple[Problem, ...] = ()
+    """Problems that belong to no store."""

@@ -1,0 +1,22 @@
+"""From one store's records and measurements to its report: pure."""
+
+from collections.abc import Mapping
+
+from exporter.account.report import StoreReport, Upper
+from exporter.account.sharing import head_images, image_states, image_uses, layer_totals, layer_uses
+from exporter.store.catalog import ContainerID, Store
+
+
+def store_report(store: Store, *, uppers: Mapping[ContainerID, Upper], logs: Mapping[ContainerID, int]) -> StoreReport:
+    """What follows from the records of *store* and what was measured in it."""
+    heads = head_images(store)
+    uses = layer_uses(store, heads)
+    return StoreReport(
+        store=store,
+        layer_use=uses,
+        image_use=image_uses(store, heads, uses),
+        image_states=image_states(store),
+        layer_usage=layer_totals(store, uses),
+        uppers=uppers,
+        logs=logs,
+    )

@@ -1,0 +1,1 @@
+"""Turns the report into metrics, pages and tables."""

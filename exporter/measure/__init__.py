@@ -1,0 +1,1 @@
+"""Measures directory trees: exactly, cheaply, and safely against those who write in them."""

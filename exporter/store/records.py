@@ -1,0 +1,265 @@
+"""Reading record files safely, and remembering what was read.
+
+A record is a small file, or a small directory of them, that the engine wrote. Three things make reading it delicate:
+
+- it may be anything: missing, empty, binary, enormous, a fifo, a symlink. So it is opened without following links
+  and without blocking, must be a regular file, and is read up to a limit.
+- it may change or vanish at any moment. What vanishes is normal; what changes is seen again by the next scan.
+- there are thousands of them, and hardly any changed since the last scan. So a reading is kept for as long as the
+  record's own times stay as they were (``Shelf``).
+"""
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from exporter.store.catalog import Problem, ProblemKind
+
+T = TypeVar("T")
+
+SMALL = 64 * 1024
+"""Bytes that a one-line record may have; the longest honest one is ``lower``, 128 short names of 29 bytes."""
+LARGE = 8 * 1024 * 1024
+"""Bytes that a JSON record may have; registries refuse configurations over 4 MiB."""
+
+HEX64 = re.compile(r"[0-9a-f]{64}")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class Malformed(ValueError):  # noqa: N818 - an adjective reads better where it is raised
+    """A record that does not say what such a record must say; the message says why."""
+
+
+def quoted(text: str) -> str:
+    """*text* for a problem's reason: printable, and short however long a hostile record is."""
+    return ascii(text if len(text) <= 80 else text[:77] + "...")
+
+
+def hex64(text: str, what: str) -> str:
+    """*text* where it is 64 hex digits; else Malformed, naming *what* it should have been."""
+    if HEX64.fullmatch(text) is None:
+        raise Malformed(f"{what} is {quoted(text)}, not 64 hex digits")
+    return text
+
+
+def digest(text: str, what: str) -> str:
+    """*text* where it is ``sha256:`` and 64 hex digits; else Malformed, naming *what* it should have been."""
+    if DIGEST.fullmatch(text) is None:
+        raise Malformed(f"{what} is {quoted(text)}, not sha256: and 64 hex digits")
+    return text
+
+
+def ascii_text(raw: bytes) -> str:
+    """The text of a one-line record, without the white space around it."""
+    try:
+        return raw.decode("ascii").strip()
+    except UnicodeDecodeError as error:
+        raise Malformed("not ASCII text") from error
+
+
+Stamp = tuple[int, ...]
+"""What tells that a record was not changed: for each inode looked at, its number, size, and the times of content
+and of inode."""
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """The stamp of one inode as ``stat`` described it."""
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+class Folder:
+    """A directory of records, held open for the length of one scan.
+
+    Every step below goes by its descriptor, so a directory that is moved or replaced meanwhile is still read as one.
+    """
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self.path = path
+        self.descriptor = descriptor
+
+    def path_of(self, name: str) -> str:
+        """The absolute path of an entry, for people."""
+        return f"{self.path}/{name}"
+
+    def names(self) -> list[str]:
+        """The names of its entries, in the filesystem's order."""
+        return os.listdir(self.descriptor)
+
+    def status(self, name: str) -> os.stat_result:
+        """``lstat`` of an entry; *name* may go down into a sub-directory."""
+        return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such an entry now."""
+        try:
+            self.status(name)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The bytes of the regular file *name*.
+
+        Raises FileNotFoundError when it is not there, Malformed when it is no regular file or longer than *limit*,
+        OSError when it cannot be read.
+        """
+        descriptor = os.open(
+            name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, dir_fd=self.descriptor
+        )
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise Malformed("not a regular file")
+            if status.st_size > limit:
+                raise Malformed(f"{status.st_size} bytes long; at most {limit} are read")
+            return _read_up_to(descriptor, limit)
+        finally:
+            os.close(descriptor)
+
+    def read_optional(self, name: str, limit: int = SMALL) -> bytes | None:
+        """The bytes of the regular file *name*, or None where it is not there."""
+        try:
+            return self.read(name, limit)
+        except FileNotFoundError:
+            return None
+
+
+def _read_up_to(descriptor: int, limit: int) -> bytes:
+    """All that the file holds, in few reads; a file that grew past *limit* since its length was looked up is
+    Malformed."""
+    first = os.read(descriptor, SMALL)
+    if len(first) < SMALL:
+        return first
+    parts, length = [first], len(first)
+    while part := os.read(descriptor, 1 << 20):
+        parts.append(part)
+        length += len(part)
+        if length > limit:
+            raise Malformed(f"more than {limit} bytes long")
+    return b"".join(parts)
+
+
+@contextmanager
+def open_folder(path: str, *, follow: bool = False) -> Iterator[Folder]:
+    """Hold the directory *path* open. Only a root that the user named may be reached by a symlink (*follow*)."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags)
+    try:
+        yield Folder(path, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading(Generic[T]):
+    """What one record said: a value, problems, or both where only a part of it is damaged."""
+
+    value: T | None
+    problems: tuple[Problem, ...] = ()
+
+
+class Scan:
+    """What one scan gathers beside the values: its problems, and how much vanished under its hands."""
+
+    def __init__(self, *, now: float, turn: int) -> None:
+        self.now = now
+        """When it began, Unix seconds."""
+        self.turn = turn
+        """Its number; decides whose turn it is to be read again though nothing seems to have changed."""
+        self.problems: list[Problem] = []
+        self.vanished = 0
+
+    def problem(self, kind: ProblemKind, path: str, reason: str) -> None:
+        """Note one problem."""
+        self.problems.append(Problem(kind=kind, path=path, reason=reason))
+
+
+SETTLED_NS = 2_000_000_000
+"""A record younger than this when it was read may change again without its times showing it: filesystem clocks
+tick coarsely."""
+TURNS = 32
+"""Each record is read again at least every so many scans, whatever its times say: a file that is overwritten in
+place (a repair by hand, a damaged disk) does not touch the times of the directory that is looked at."""
+
+
+class Shelf(Generic[T]):
+    """Readings kept from one scan to the next, by name and stamp. What a scan does not ask for is forgotten with it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Stamp, bool, Reading[T]]] = {}
+
+    def read_all(
+        self,
+        folder: Folder,
+        names: Iterable[str],
+        *,
+        scan: Scan,
+        read: Callable[[str], Reading[T]],
+        stamp: Callable[[str], Stamp | None],
+    ) -> dict[str, T]:
+        """The values of all records in *names* that have one, by name; their problems go to *scan*.
+
+        *stamp* looks at a record from outside: None for an entry that is no record. *read* reads it anew. Either raises
+        FileNotFoundError for what vanished.
+        """
+        kept: dict[str, tuple[Stamp, bool, Reading[T]]] = {}
+        values: dict[str, T] = {}
+        old, settled_before, turn = self._kept, int(scan.now * 1e9) - SETTLED_NS, scan.turn % TURNS
+        for name in names:
+            try:
+                seen = stamp(name)
+                if seen is None:
+                    continue
+                memory = old.get(name)
+                if memory is None or memory[0] != seen or not memory[1] or hash(name) % TURNS == turn:
+                    memory = (seen, max(seen[3::4]) < settled_before, guarded(read, name, folder))
+            except FileNotFoundError:
+                scan.vanished += 1
+                continue
+            kept[name] = memory
+            reading = memory[2]
+            if reading.value is not None:
+                values[name] = reading.value
+            if reading.problems:
+                scan.problems.extend(reading.problems)
+        self._kept = kept
+        return values
+
+
+def guarded(read: Callable[[str], Reading[T]], name: str, folder: Folder) -> Reading[T]:
+    """What *read* makes of the record *name*; what is wrong with it becomes a problem.
+
+    Raises FileNotFoundError where the record vanished; one whose directory stays and lacks a file is damaged.
+    """
+    path = folder.path_of(name)
+    try:
+        return read(name)
+    except FileNotFoundError as error:
+        if not folder.exists(name):
+            raise
+        return damaged(ProblemKind.MISSING_RECORD, folder.path_of(os.fsdecode(error.filename)), "there is no such file")
+    except Malformed as error:
+        return damaged(ProblemKind.MALFORMED_RECORD, path, str(error))
+    except OSError as error:
+        return damaged(ProblemKind.UNREADABLE_RECORD, path, error.strerror or type(error).__name__)
+
+
+def damaged(kind: ProblemKind, path: str, reason: str) -> Reading[T]:
+    """A reading that gave nothing but one problem."""
+    return Reading(value=None, problems=(Problem(kind=kind, path=path, reason=reason),))
+
+
+def read_line(
+    folder: Folder, name: str, parse: Callable[[str], T | None], *, kind: ProblemKind = ProblemKind.MALFORMED_RECORD
+) -> Reading[T]:
+    """What *parse* makes of the text of a one-line record; nothing where it is missing, a problem of *kind*
+    where it is Malformed."""
+    try:
+        raw = folder.read_optional(name)
+        return Reading(value=None if raw is None else parse(ascii_text(raw)))
+    except Malformed as error:
+        return damaged(kind, folder.path_of(name), str(error))

@@ -1,0 +1,74 @@
+"""``image/<driver>/repositories.json``: which names point at which image.
+
+``{"Repositories": {name: {"name:tag" | "name@sha256:…": "sha256:<image ID>"}}}``, with names as users write them
+(``alpine``). Replaced atomically. Source: moby ``reference/store.go``.
+"""
+
+from exporter.store.catalog import ImageID, Problem, ProblemKind, Reference
+from exporter.store.documents import Document, parse
+from exporter.store.records import (
+    LARGE,
+    Folder,
+    Malformed,
+    Reading,
+    Scan,
+    Shelf,
+    digest,
+    quoted,
+    stamp_of,
+)
+
+NAME = "repositories.json"
+
+
+class RepositoriesReader:
+    """Reads ``repositories.json``."""
+
+    def __init__(self) -> None:
+        self._shelf: Shelf[tuple[Reference, ...]] = Shelf()
+
+    def read(self, folder: Folder | None, scan: Scan) -> tuple[Reference, ...]:
+        """All references, in order; none where the engine has not written the file yet."""
+        if folder is None or not folder.exists(NAME):
+            return ()
+        values = self._shelf.read_all(
+            folder,
+            [NAME],
+            scan=scan,
+            stamp=lambda name: stamp_of(folder.status(name)),
+            read=lambda name: _read(folder, name),
+        )
+        return values.get(NAME, ())
+
+
+def _read(folder: Folder, name: str) -> Reading[tuple[Reference, ...]]:
+    document = parse(folder.read(name, LARGE))
+    repositories = document.inner("Repositories")
+    references: list[Reference] = []
+    for repository in repositories:
+        for reference, image in _pairs(repositories.inner(repository)):
+            try:
+                references.append(parse_reference(repository, reference, image))
+            except Malformed as error:
+                document.remarks.append(str(error))
+    problems = tuple(
+        Problem(kind=ProblemKind.MALFORMED_RECORD, path=folder.path_of(name), reason=remark)
+        for remark in document.remarks
+    )
+    return Reading(value=tuple(sorted(references)), problems=problems)
+
+
+def _pairs(references: Document) -> list[tuple[str, str]]:
+    return [(key, references.text(key)) for key in references]
+
+
+def parse_reference(repository: str, reference: str, image: str) -> Reference:
+    """One entry of a repository; Malformed where it belongs to another repository or names no image ID."""
+    image_id = ImageID(digest(image, f"the image of {quoted(reference)}"))
+    rest = reference.removeprefix(repository)
+    if rest != reference and rest.startswith("@"):
+        manifest = digest(rest[1:], f"the digest of {quoted(reference)}")
+        return Reference(repository=repository, tag="", digest=manifest, image_id=image_id)
+    if rest != reference and rest.startswith(":") and len(rest) > 1:
+        return Reference(repository=repository, tag=rest[1:], digest="", image_id=image_id)
+    raise Malformed(f"{quoted(reference)} is no tag or digest of {quoted(repository)}")
