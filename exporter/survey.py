@@ -4,11 +4,16 @@ The commands make one; the daemon makes one again and again and keeps what it le
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from exporter.account.integrity import find_problems
+from exporter.account.report import Report, Upper
+from exporter.account.summary import store_report
 from exporter.clock import Clock, SystemClock
-from exporter.store.catalog import Catalog, Problem, ProblemKind, Store
+from exporter.measure.containerlogs import container_log_allocated
+from exporter.measure.listing import Pace, unhurried
+from exporter.measure.walk import Walked, measure
+from exporter.store.catalog import Catalog, Container, ContainerID, Problem, ProblemKind, Store
 from exporter.store.detect import DAEMON_CONFIG, Location, Root
 from exporter.store.scanner import Scanner
 
@@ -33,11 +38,17 @@ class RecordSurvey:
         """Where the last catalog found stores."""
         return self._scanner.locations
 
+    @property
+    def lost(self) -> tuple[OSError, ...]:
+        """Why the last catalog lacks some of the roots."""
+        return self._scanner.lost
+
     def catalog(self) -> Catalog:
         """The records as they stand now, with the problems that two looks agree on.
 
-        An engine at work contradicts itself for moments: an image's name is there before its last layer is gone. What is
-        new is looked at again shortly after, and counts only when it is still so; what was confirmed before counts at once.
+        An engine at work contradicts itself for moments: an image's name is there before its last layer is gone.
+        What is new is looked at again shortly after, and counts only when it is still so; what was confirmed before
+        counts at once.
         """
         first = _with_contradictions(self._scanner.scan(self._clock.now()))
         suspects = _keys(first)
@@ -74,3 +85,95 @@ def _only(catalog: Catalog, keep: Callable[[Problem], bool]) -> Catalog:
         return dataclasses.replace(store, problems=tuple(filter(keep, store.problems)))
 
     return dataclasses.replace(catalog, stores=tuple(kept(store) for store in catalog.stores))
+
+
+Progress = Callable[[int, int, str], None]
+"""Told before each measurement: how many are done, how many there are, what is measured now."""
+Measured = Mapping[str, Mapping[ContainerID, Upper]]
+"""What was measured, by store and container."""
+
+
+def silent(_done: int, _total: int, _what: str) -> None:
+    """Progress that nobody watches."""
+
+
+def uppers_of(catalog: Catalog) -> Iterator[tuple[Store, Container, str]]:
+    """The containers whose upper layer can be measured, each with its store and the upper's path."""
+    for store in catalog.stores:
+        if not store.measurable:
+            continue
+        for container_id, container in store.containers.items():
+            directory = store.upper_of(container_id)
+            if directory is not None:
+                yield store, container, store.diff_path(directory)
+
+
+def measure_uppers(
+    catalog: Catalog,
+    *,
+    clock: Clock,
+    pace: Pace = unhurried,
+    progress: Progress = silent,
+    walked: Callable[[Walked, float], None] = lambda _walked, _cpu: None,
+) -> Measured:
+    """Walk the upper layer of every container once. One that vanished or cannot be opened has no figure.
+
+    *walked* is told of every walk what it found, and the CPU seconds that it took.
+    """
+    found: dict[str, dict[ContainerID, Upper]] = {store.name: {} for store in catalog.stores}
+    uppers = list(uppers_of(catalog))
+    for done, (store, container, path) in enumerate(uppers):
+        progress(done, len(uppers), container.name)
+        before = clock.cpu()
+        try:
+            result = measure(path, pace=pace)
+        except OSError:
+            continue
+        walked(result, clock.cpu() - before)
+        found[store.name][container.container_id] = Upper(usage=result.usage, measured_at=clock.now())
+    progress(len(uppers), len(uppers), "")
+    return found
+
+
+def summarize(catalog: Catalog, uppers: Measured) -> Report:
+    """The report on *catalog* with what was measured; what is not in the catalog any more is left out."""
+    return Report(
+        catalog=catalog,
+        stores=tuple(
+            store_report(
+                store,
+                uppers={key: upper for key, upper in uppers.get(store.name, {}).items() if key in store.containers},
+                logs=_logs(store),
+            )
+            for store in catalog.stores
+        ),
+        problems=catalog.problems,
+    )
+
+
+def _logs(store: Store) -> Mapping[ContainerID, int]:
+    directory = f"{store.root}/containers"
+    sizes = {container_id: container_log_allocated(directory, container_id) for container_id in store.containers}
+    return {container_id: size for container_id, size in sizes.items() if size is not None}
+
+
+class Survey:
+    """Everything at once, for a person who waits: records, every upper layer, the report."""
+
+    def __init__(
+        self, roots: Sequence[Root], *, clock: Clock | None = None, daemon_config: str = DAEMON_CONFIG
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._records = RecordSurvey(roots, clock=self._clock, daemon_config=daemon_config)
+
+    def catalog(self) -> Catalog:
+        """The records alone."""
+        return self._records.catalog()
+
+    def report(self, *, progress: Progress = silent) -> Report:
+        """Records and measurements of this moment."""
+        catalog = self.catalog()
+        return summarize(catalog, measure_uppers(catalog, clock=self._clock, progress=progress))
+
+
+__all__ = ["Progress", "RecordSurvey", "Root", "Survey", "measure_uppers", "silent", "summarize", "uppers_of"]

@@ -18,6 +18,8 @@ class Scanner:
         self._turn = 0
         self.locations: tuple[Location, ...] = ()
         """Where the last scan found stores."""
+        self.lost: tuple[OSError, ...] = ()
+        """Why the last scan could not read some of the roots."""
 
     def scan(self, now: float) -> Catalog:
         """Everything that the records say now. A root that cannot be read is a problem, and its stores are absent."""
@@ -38,10 +40,13 @@ class Scanner:
 
     def _locate(self, problems: list[Problem]) -> tuple[Location, ...]:
         found: list[Location] = []
+        lost: list[OSError] = []
         for root in self._roots:
             try:
                 found += locate(root, daemon_config=self._daemon_config)
             except OSError as error:
+                lost.append(error)
                 reason = error.strerror or type(error).__name__
                 problems.append(Problem(kind=ProblemKind.UNREADABLE_RECORD, path=root.path, reason=reason))
+        self.lost = tuple(lost)
         return tuple(found)

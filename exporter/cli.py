@@ -1,0 +1,158 @@
+"""The command line: ``serve`` (the default), ``demo``, ``report``, ``inspect``.
+
+Exit codes: 0 done; 1 the answer is no (nothing found); 2 the command cannot work: a wrong flag, a root that cannot
+be read.
+"""
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from exporter import __version__, settings
+from exporter.store.detect import Root, default_root, roots
+
+DONE, NO, UNUSABLE = 0, 1, 2
+
+
+class UnusableRoot(Exception):  # noqa: N818 - it is a state of the host, shown to a person as a sentence
+    """A root that cannot be read at all. The message says which, why, and what to do."""
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
+    """Run the command that *argv* names; the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    variables = os.environ if environ is None else environ
+    name = arguments.pop(0) if arguments and arguments[0] in _COMMANDS else "serve"
+    options, run, _ = _COMMANDS[name]
+    parser = _parser(name)
+    if name == "inspect":
+        parser.add_argument("what", metavar="X", help=_WHAT)
+    options(parser, variables)
+    try:
+        return run(parser.parse_args(arguments), variables)
+    except UnusableRoot as error:
+        sys.stderr.write(f"layerstore-exporter: {error}\n")
+        return UNUSABLE
+    except KeyboardInterrupt:
+        return 128 + 2
+
+
+_WHAT = (
+    "an image reference or ID, a container name or ID, a chain ID or diff ID, a cache-id, an overlay2 directory "
+    "or a short name in l/"
+)
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    lines = "\n".join(f"  {name:<9}{summary}" for name, (_, _, summary) in _COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog=f"layerstore-exporter {command}" if command != "serve" else "layerstore-exporter",
+        description=_COMMANDS[command][2],
+        epilog=f"commands:\n{lines}\n\nlayerstore-exporter COMMAND --help tells the flags of each.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    version = f"layerstore-exporter {__version__} (Python {platform.python_version()})"
+    parser.add_argument("--version", action="version", version=version)
+    return parser
+
+
+def _serve_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    settings.add_options(parser, (*settings.READING, *settings.SERVING, *settings.LOGGING), environ)
+    parser.add_argument(
+        "--sample-fallback",
+        action="store_true",
+        help="Serve the embedded sample store, and say so, where there is no Docker root that can be read.",
+    )
+
+
+def _demo_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    settings.add_options(parser, (*settings.SERVING, *settings.LOGGING), environ)
+
+
+def _report_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    settings.add_options(parser, settings.READING, environ)
+    parser.add_argument("--json", action="store_true", help="Print JSON instead of tables.")
+    parser.add_argument("--top", type=settings.count, default=10, metavar="N", help="Rows of each table [10].")
+
+
+def _inspect_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    settings.add_options(parser, settings.READING, environ)
+    parser.add_argument("--json", action="store_true", help="Print JSON instead of a tree.")
+
+
+def _serve(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from exporter.serve import serve, serve_sample
+
+    chosen = settings.serve_settings(namespace, environ)
+    log = (namespace.log_level, namespace.log_format)
+    try:
+        named = usable_roots(namespace, environ)
+    except UnusableRoot as error:
+        if not namespace.sample_fallback:
+            raise
+        sys.stderr.write(f"layerstore-exporter: {error}\n")
+        return serve_sample(chosen, log)
+    return serve(named, chosen, log, daemon_config=namespace.path_docker_config)
+
+
+def _demo(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from exporter.serve import serve_sample
+
+    return serve_sample(settings.serve_settings(namespace, environ), (namespace.log_level, namespace.log_format))
+
+
+def _report(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from exporter.people import report
+
+    named = usable_roots(namespace, environ)
+    report(named, daemon_config=namespace.path_docker_config, as_json=namespace.json, top=namespace.top)
+    return DONE
+
+
+def _inspect(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from exporter.people import inspect
+
+    named = usable_roots(namespace, environ)
+    found = inspect(named, namespace.what, daemon_config=namespace.path_docker_config, as_json=namespace.json)
+    return DONE if found else NO
+
+
+def usable_roots(namespace: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Root, ...]:
+    """The roots to read. Raises UnusableRoot where one of them cannot be read at all."""
+    paths = settings.repeated(namespace, settings.DOCKER_ROOT, environ) or (default_root(namespace.path_docker_config),)
+    named = roots(paths)
+    for root in named:
+        check_root(root.path)
+    return named
+
+
+def check_root(path: str) -> None:
+    """Raise UnusableRoot where *path* is no directory that this user can list."""
+    name = settings.DOCKER_ROOT.flag
+    try:
+        os.listdir(path)
+    except FileNotFoundError:
+        advice = f"Name Docker's root directory with {name} (docker info prints it as Docker Root Dir)"
+        raise UnusableRoot(f"{path} does not exist. {advice}.") from None
+    except NotADirectoryError:
+        raise UnusableRoot(f"{path} is not a directory. Name Docker's root directory with {name}.") from None
+    except PermissionError:
+        advice = "Run as root, or with the capability CAP_DAC_READ_SEARCH"
+        raise UnusableRoot(f"{path} cannot be read by this user: permission denied. {advice}.") from None
+    except OSError as error:
+        raise UnusableRoot(f"{path} cannot be read: {error.strerror}. Is its filesystem in order?") from None
+
+
+Options = Callable[[argparse.ArgumentParser, Mapping[str, str]], None]
+Run = Callable[[argparse.Namespace, Mapping[str, str]], int]
+
+# The summary of each command is its description, and its line in the list of commands.
+_COMMANDS: dict[str, tuple[Options, Run, str]] = {
+    "serve": (_serve_options, _serve, "Serve metrics of this host's layer storage. The default."),
+    "demo": (_demo_options, _demo, "Serve the embedded sample store, with writers that grow it."),
+    "report": (_report_options, _report, "Print where the disk goes: upper layers, layers and images."),
+    "inspect": (_inspect_options, _inspect, "Print all that is known of one image, container, layer or directory."),
+}

@@ -1,0 +1,125 @@
+"""``layerstore_container*``: who fills the disk by writing into a container."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from prometheus_client.core import Metric
+
+from exporter.account.report import StoreReport
+from exporter.export.metrics.family import Gauge, short_ids
+from exporter.store.catalog import Container, ContainerState, short_id
+
+
+def container_families(stores: Iterable[StoreReport]) -> tuple[Metric, ...]:
+    """The containers of all stores."""
+    info = Gauge(
+        "layerstore_container_info",
+        "Who a container is, always 1: image is what the user asked for, image_id the image it was made from, "
+        "compose_* and namespace, pod, container are its labels; join on container_id; from the last background scan.",
+        "store",
+        "container_id",
+        "full_id",
+        "name",
+        "image",
+        "image_id",
+        "state",
+        "compose_project",
+        "compose_service",
+        "namespace",
+        "pod",
+        "container",
+    )
+    sizes = _Sizes()
+    states = Gauge(
+        "layerstore_containers",
+        "Containers by state; one whose record does not tell its state is in none; from the last background scan.",
+        "store",
+        "state",
+    )
+    for report in stores:
+        store = report.store
+        ids = short_ids(store.containers)
+        image_ids = short_ids(store.images)
+        counts = Counter(container.state for container in store.containers.values())
+        for state in ContainerState:
+            states.add((store.name, state.value), counts[state])
+        for container in store.containers.values():
+            identity = (store.name, ids[container.container_id])
+            image = container.image_id
+            info.add((*identity, *_who(container, "" if image is None else image_ids.get(image, short_id(image)))), 1)
+            sizes.add((*identity, container.name), container, report)
+    return (info, *sizes.families, states)
+
+
+def _who(container: Container, image: str) -> tuple[str, ...]:
+    """A container's labels from ``full_id`` on; *image* is the label ``image_id``."""
+    workload = container.workload
+    return (
+        container.container_id,
+        container.name,
+        container.image_reference,
+        image,
+        "" if container.state is None else container.state.value,
+        workload.compose_project,
+        workload.compose_service,
+        workload.namespace,
+        workload.pod,
+        workload.container,
+    )
+
+
+class _Sizes:
+    """What a container wrote."""
+
+    def __init__(self) -> None:
+        identity = ("store", "container_id", "name")
+        self.size = Gauge(
+            "layerstore_container_upper_size_bytes",
+            "Size of the container's upper (write) layer, in apparent bytes: the engine's SizeRw; absent until "
+            "measured; from the last background scan.",
+            *identity,
+        )
+        self.allocated = Gauge(
+            "layerstore_container_upper_allocated_bytes",
+            "Disk space that the container's upper (write) layer takes, in bytes as du counts them; absent until "
+            "measured; from the last background scan.",
+            *identity,
+        )
+        self.inodes = Gauge(
+            "layerstore_container_upper_inodes",
+            "Inodes in the container's upper (write) layer, its top directory included; absent until measured; from "
+            "the last background scan.",
+            *identity,
+        )
+        self.measured = Gauge(
+            "layerstore_container_upper_measured_timestamp_seconds",
+            "When the container's upper (write) layer was last measured, in Unix seconds; absent until then; from the "
+            "last background scan.",
+            *identity,
+        )
+        self.limit = Gauge(
+            "layerstore_container_upper_limit_bytes",
+            "Bytes that the engine lets the container's upper (write) layer hold; absent where no limit is set; from "
+            "the last background scan.",
+            *identity,
+        )
+        self.log = Gauge(
+            "layerstore_container_log_allocated_bytes",
+            "Disk space that the container's log files on this host take, rotated ones included, in bytes as du counts "
+            "them; absent where they cannot be read; from the last background scan.",
+            *identity,
+        )
+
+    @property
+    def families(self) -> tuple[Metric, ...]:
+        return (self.size, self.allocated, self.inodes, self.measured, self.limit, self.log)
+
+    def add(self, identity: tuple[str, str, str], container: Container, report: StoreReport) -> None:
+        upper = report.uppers.get(container.container_id)
+        if upper is not None:
+            self.size.add(identity, upper.usage.size)
+            self.allocated.add(identity, upper.usage.allocated)
+            self.inodes.add(identity, upper.usage.inodes)
+            self.measured.add(identity, upper.measured_at)
+        self.limit.add(identity, container.upper_limit)
+        self.log.add(identity, report.logs.get(container.container_id))

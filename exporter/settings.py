@@ -1,0 +1,215 @@
+"""Flags, environment and defaults: the command line as one frozen value.
+
+A flag beats the environment, the environment beats the default. The variable of ``--scan.interval`` is
+``LAYERSTORE_SCAN_INTERVAL``; where a flag may be repeated, the variable separates by commas.
+"""
+
+import argparse
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from exporter.store.detect import DAEMON_CONFIG
+
+T = TypeVar("T")
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+
+
+def duration(text: str) -> float:
+    """Seconds of ``250ms``, ``15s``, ``5m``, ``1h``; a bare number is seconds."""
+    match = _DURATION.fullmatch(text.strip())
+    seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
+    if seconds <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration above 0: write 15s, 5m or 1h")
+    return seconds
+
+
+def count(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not text.strip().isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def absolute_path(text: str) -> str:
+    """An absolute path: a service has no directory of its own to go by."""
+    if not text.startswith("/"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no absolute path")
+    return text.rstrip("/") or "/"
+
+
+def route(text: str) -> str:
+    """A path of the web server."""
+    if not re.fullmatch(r"/[\w./~-]*[\w~-]", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no path: it begins with / and names something, as /metrics does")
+    return text
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """One of the words given, in any case."""
+
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(choices)}")
+        return text.lower()
+
+    return parse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option(Generic[T]):
+    """One setting: its flag, how its text is read, what it is where nobody says, and what it means."""
+
+    flag: str
+    parse: Callable[[str], T]
+    default: str
+    meaning: str
+    metavar: str
+    repeatable: bool = False
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return "LAYERSTORE_" + re.sub(r"[.-]", "_", self.flag.lstrip("-")).upper()
+
+    @property
+    def attribute(self) -> str:
+        """Its name in a parsed namespace."""
+        return re.sub(r"[.-]", "_", self.flag.lstrip("-"))
+
+
+DOCKER_ROOT = Option(
+    flag="--path.docker-root",
+    parse=absolute_path,
+    default="",
+    meaning="Docker's root directory; repeatable. Default: data-root of Docker's configuration, else /var/lib/docker.",
+    metavar="DIR",
+    repeatable=True,
+)
+DAEMON_FILE = Option(
+    flag="--path.docker-config",
+    parse=absolute_path,
+    default=DAEMON_CONFIG,
+    meaning="Docker's daemon.json, read for data-root and storage-driver.",
+    metavar="FILE",
+)
+SCAN_INTERVAL = Option(
+    flag="--scan.interval",
+    parse=duration,
+    default="15s",
+    meaning="Time between two scans where nothing hints at a change before.",
+    metavar="TIME",
+)
+LAYER_LIMIT = Option(
+    flag="--layers.limit",
+    parse=count,
+    default="100",
+    meaning="How many layers get series of their own, the largest first; the rest are summed.",
+    metavar="N",
+)
+IMAGE_LIMIT = Option(
+    flag="--images.limit",
+    parse=count,
+    default="100",
+    meaning="How many images get series of their own, those with the most unique bytes first.",
+    metavar="N",
+)
+LISTEN = Option(
+    flag="--web.listen-address",
+    parse=str,
+    default=":10412",
+    meaning="Address to serve on, such as :10412, 127.0.0.1:10412 or [::1]:10412; repeatable.",
+    metavar="ADDRESS",
+    repeatable=True,
+)
+TELEMETRY_PATH = Option(
+    flag="--web.telemetry-path", parse=route, default="/metrics", meaning="Path of the metrics.", metavar="PATH"
+)
+LOG_LEVEL = Option(
+    flag="--log.level",
+    parse=one_of("debug", "info", "warning", "error"),
+    default="info",
+    meaning="Least severe level to log: debug, info, warning or error.",
+    metavar="LEVEL",
+)
+LOG_FORMAT = Option(
+    flag="--log.format",
+    parse=one_of("auto", "json", "console"),
+    default="auto",
+    meaning="json, console, or auto: JSON unless standard error is a terminal.",
+    metavar="FORMAT",
+)
+
+READING = (DOCKER_ROOT, DAEMON_FILE)
+LOGGING = (LOG_LEVEL, LOG_FORMAT)
+SERVING = (SCAN_INTERVAL, LAYER_LIMIT, IMAGE_LIMIT, LISTEN, TELEMETRY_PATH)
+
+
+def add_options(
+    parser: argparse.ArgumentParser,
+    options: Sequence[Option[str] | Option[int] | Option[float]],
+    environ: Mapping[str, str],
+) -> None:
+    """Give *parser* the flags of *options*, with the environment's word as their default."""
+    for option in options:
+        fallback = environ.get(option.variable) or option.default
+        note = (
+            f" [{option.variable}]"
+            if option.repeatable or not option.default
+            else f" [{option.variable}; {option.default}]"
+        )
+        # A default that is text goes through the type as a flag would, so a bad variable is refused like a bad flag.
+        parser.add_argument(
+            option.flag,
+            action="append" if option.repeatable else "store",
+            default=None if option.repeatable else fallback,
+            type=_named(option),
+            metavar=option.metavar,
+            dest=option.attribute,
+            help=option.meaning.replace("%", "%%") + note,
+        )
+
+
+def _named(option: Option[T]) -> Callable[[str], T]:
+    """The option's parser, under the name of what it takes: argparse names it where it raises ValueError."""
+
+    def parse(text: str) -> T:
+        return option.parse(text)
+
+    parse.__name__ = option.metavar
+    return parse
+
+
+def repeated(namespace: argparse.Namespace, option: Option[str], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of a repeatable option: the flags, else the variable's, else the default; empty where none is."""
+    given: list[str] | None = getattr(namespace, option.attribute)
+    if given:
+        return tuple(given)
+    text = environ.get(option.variable) or option.default
+    return tuple(option.parse(part.strip()) for part in text.split(",") if part.strip())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """What the daemon is told."""
+
+    scan_interval: float
+    """Seconds."""
+    layer_limit: int
+    image_limit: int
+    listen: tuple[str, ...]
+    telemetry_path: str
+
+
+def serve_settings(namespace: argparse.Namespace, environ: Mapping[str, str]) -> ServeSettings:
+    """The daemon's settings out of a parsed command line."""
+    return ServeSettings(
+        scan_interval=namespace.scan_interval,
+        layer_limit=namespace.layers_limit,
+        image_limit=namespace.images_limit,
+        listen=repeated(namespace, LISTEN, environ),
+        telemetry_path=namespace.web_telemetry_path,
+    )
