@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from exporter import __version__, settings
+from exporter.export.listen import ListenError
 from exporter.store.detect import Root, default_root, roots
 
 DONE, NO, UNUSABLE = 0, 1, 2
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     options(parser, variables)
     try:
         return run(parser.parse_args(arguments), variables)
-    except UnusableRoot as error:
+    except (UnusableRoot, ListenError) as error:
         sys.stderr.write(f"layerstore-exporter: {error}\n")
         return UNUSABLE
     except KeyboardInterrupt:
@@ -86,22 +87,28 @@ def _inspect_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]
 def _serve(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from exporter.serve import serve, serve_sample
 
-    chosen = settings.serve_settings(namespace, environ)
-    log = (namespace.log_level, namespace.log_format)
+    chosen = _prepare(namespace, environ)
     try:
         named = usable_roots(namespace, environ)
     except UnusableRoot as error:
         if not namespace.sample_fallback:
             raise
         sys.stderr.write(f"layerstore-exporter: {error}\n")
-        return serve_sample(chosen, log)
-    return serve(named, chosen, log, daemon_config=namespace.path_docker_config)
+        return serve_sample(chosen)
+    return serve(named, chosen, daemon_config=namespace.path_docker_config)
 
 
 def _demo(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from exporter.serve import serve_sample
 
-    return serve_sample(settings.serve_settings(namespace, environ), (namespace.log_level, namespace.log_format))
+    return serve_sample(_prepare(namespace, environ))
+
+
+def _prepare(namespace: argparse.Namespace, environ: Mapping[str, str]) -> settings.ServeSettings:
+    from exporter import logs
+
+    logs.configure(namespace.log_level, namespace.log_format)
+    return settings.serve_settings(namespace, environ)
 
 
 def _report(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:

@@ -29,7 +29,10 @@ class Waiting(Protocol):
     """Where the loop waits between rounds."""
 
     def wait(self, timeout: float) -> bool:
-        """Wait until hints are due, or for *timeout* seconds; whether there was a hint."""
+        """Wait until hints are due, or for *timeout* seconds, or until woken; whether there was a hint."""
+
+    def wake(self) -> None:
+        """End the wait, the present one or else the next. From any thread or signal handler."""
 
 
 class Stopped(BaseException):
@@ -68,6 +71,7 @@ class Daemon:
     def stop(self) -> None:
         """End the loop, a measurement that is under way included. From any thread or signal handler."""
         self._stop.set()
+        self._hints.wake()
 
     def run(self) -> None:
         """Run rounds until stopped."""

@@ -6,11 +6,11 @@ A flag beats the environment, the environment beats the default. The variable of
 
 import argparse
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from exporter.store.detect import DAEMON_CONFIG
+from exporter.store.detect import DAEMON_CONFIG, Root
 
 T = TypeVar("T")
 
@@ -213,3 +213,13 @@ def serve_settings(namespace: argparse.Namespace, environ: Mapping[str, str]) ->
         listen=repeated(namespace, LISTEN, environ),
         telemetry_path=namespace.web_telemetry_path,
     )
+
+
+def shown(chosen: ServeSettings, roots: Iterable[Root]) -> dict[str, str]:
+    """The settings that matter, as flags, for a person."""
+    return {
+        DOCKER_ROOT.flag: " ".join(root.path for root in roots),
+        SCAN_INTERVAL.flag: f"{chosen.scan_interval:g}s",
+        LAYER_LIMIT.flag: str(chosen.layer_limit),
+        IMAGE_LIMIT.flag: str(chosen.image_limit),
+    }

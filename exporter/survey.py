@@ -13,14 +13,12 @@ from exporter.clock import Clock, SystemClock
 from exporter.measure.containerlogs import container_log_allocated
 from exporter.measure.listing import Pace, unhurried
 from exporter.measure.walk import Walked, measure
-from exporter.store.catalog import Catalog, Container, ContainerID, Problem, ProblemKind, Store
+from exporter.store.catalog import Catalog, Container, ContainerID, Problem, Store
 from exporter.store.detect import DAEMON_CONFIG, Location, Root
 from exporter.store.scanner import Scanner
 
 SETTLE = 0.25
 """Seconds between two looks at a contradiction: longer than an engine takes from one record to the next."""
-
-Key = tuple[str, ProblemKind]
 
 
 class RecordSurvey:
@@ -31,7 +29,7 @@ class RecordSurvey:
     ) -> None:
         self._scanner = Scanner(roots, daemon_config=daemon_config)
         self._clock = clock or SystemClock()
-        self._known: frozenset[Key] = frozenset()
+        self._known: frozenset[Problem] = frozenset()
 
     @property
     def locations(self) -> tuple[Location, ...]:
@@ -51,14 +49,14 @@ class RecordSurvey:
         counts at once.
         """
         first = _with_contradictions(self._scanner.scan(self._clock.now()))
-        suspects = _keys(first)
+        suspects = _problems(first)
         if suspects <= self._known:
             confirmed = first
         else:
             self._clock.sleep(SETTLE)
             second = _with_contradictions(self._scanner.scan(self._clock.now()))
-            confirmed = _only(second, lambda problem: _key(problem) in suspects)
-        self._known = _keys(confirmed)
+            confirmed = _only(second, suspects)
+        self._known = _problems(confirmed)
         return confirmed
 
 
@@ -72,17 +70,13 @@ def _with_contradictions(catalog: Catalog) -> Catalog:
     )
 
 
-def _key(problem: Problem) -> Key:
-    return (problem.path, problem.kind)
+def _problems(catalog: Catalog) -> frozenset[Problem]:
+    return frozenset(problem for store in catalog.stores for problem in store.problems)
 
 
-def _keys(catalog: Catalog) -> frozenset[Key]:
-    return frozenset(_key(problem) for store in catalog.stores for problem in store.problems)
-
-
-def _only(catalog: Catalog, keep: Callable[[Problem], bool]) -> Catalog:
+def _only(catalog: Catalog, keep: frozenset[Problem]) -> Catalog:
     def kept(store: Store) -> Store:
-        return dataclasses.replace(store, problems=tuple(filter(keep, store.problems)))
+        return dataclasses.replace(store, problems=tuple(problem for problem in store.problems if problem in keep))
 
     return dataclasses.replace(catalog, stores=tuple(kept(store) for store in catalog.stores))
 
@@ -112,6 +106,7 @@ def measure_uppers(
     catalog: Catalog,
     *,
     clock: Clock,
+    only: frozenset[tuple[str, ContainerID]] | None = None,
     pace: Pace = unhurried,
     progress: Progress = silent,
     walked: Callable[[Walked, float], None] = lambda _walked, _cpu: None,
@@ -121,7 +116,7 @@ def measure_uppers(
     *walked* is told of every walk what it found, and the CPU seconds that it took.
     """
     found: dict[str, dict[ContainerID, Upper]] = {store.name: {} for store in catalog.stores}
-    uppers = list(uppers_of(catalog))
+    uppers = [upper for upper in uppers_of(catalog) if only is None or (upper[0].name, upper[1].container_id) in only]
     for done, (store, container, path) in enumerate(uppers):
         progress(done, len(uppers), container.name)
         before = clock.cpu()
@@ -172,8 +167,13 @@ class Survey:
 
     def report(self, *, progress: Progress = silent) -> Report:
         """Records and measurements of this moment."""
-        catalog = self.catalog()
-        return summarize(catalog, measure_uppers(catalog, clock=self._clock, progress=progress))
+        return self.summary(self.catalog(), progress=progress)
+
+    def summary(
+        self, catalog: Catalog, *, only: frozenset[tuple[str, ContainerID]] | None = None, progress: Progress = silent
+    ) -> Report:
+        """The report on *catalog*, with the upper layers of all containers measured, or of those in *only*."""
+        return summarize(catalog, measure_uppers(catalog, clock=self._clock, only=only, progress=progress))
 
 
 __all__ = ["Progress", "RecordSurvey", "Root", "Survey", "measure_uppers", "silent", "summarize", "uppers_of"]

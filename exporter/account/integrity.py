@@ -3,128 +3,227 @@
 What is wrong inside one record is found where it is read (``store``). Here are the contradictions between records.
 An engine at work passes through many for a moment, so nothing found here counts before a second look finds it again
 (``exporter/survey.py``), and what is being removed is left alone.
+
+One damage is one problem. A record that cannot be read leaves others pointing at nothing, and a directory that is
+gone is missed by all layers above it; who mends the one mends the others, so only the first is told.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from exporter.store.catalog import CacheID, ChainID, Directory, Layer, Problem, ProblemKind, Store, short_id
 
 
 def find_problems(store: Store) -> tuple[Problem, ...]:
-    """All contradictions between the records of one store."""
-    return tuple(problem for check in _CHECKS for problem in check(store))
+    """All contradictions between the records of one store, but those that follow from the store's own problems."""
+    view = _View(store)
+    return tuple(problem for check in _CHECKS for problem in check(view))
 
 
-def _layer_path(store: Store, chain_id: ChainID) -> str:
-    return f"{store.root}/image/{store.driver}/layerdb/sha256/{chain_id.removeprefix('sha256:')}"
+class _View:
+    """A store, and what several checks need to know of it."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.records = f"{store.root}/image/{store.driver}"
+        self.told = _Told(problem.path for problem in store.problems)
+        self.missing_parents = {
+            layer.parent
+            for layer in store.layers.values()
+            if layer.parent is not None and self.lacks_layer(layer.parent)
+        }
+
+    def layer(self, chain_id: ChainID) -> str:
+        """The path of a layer's record."""
+        return f"{self.records}/layerdb/sha256/{chain_id.removeprefix('sha256:')}"
+
+    def mount(self, name: str) -> str:
+        """The path of a mount's record."""
+        return f"{self.records}/layerdb/mounts/{name}"
+
+    def lacks_layer(self, chain_id: ChainID) -> bool:
+        """Whether there is no such layer, and no problem that says why."""
+        return chain_id not in self.store.layers and not self.told.about(self.layer(chain_id))
+
+    def directory(self, name: CacheID) -> str:
+        """The path of a storage directory."""
+        return f"{self.store.directory_root}/{name}"
 
 
-def _parents(store: Store) -> Iterator[Problem]:
-    """Layers whose parent is not there, or that are their own ancestor."""
-    sound: set[ChainID] = set()
-    for layer in store.layers.values():
-        path = _layer_path(store, layer.chain_id)
-        if layer.parent is not None and layer.parent not in store.layers:
+class _Told:
+    """What the problems that are known already are about."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = frozenset(paths)
+        self._above = frozenset(above for path in self._paths for above in _above(path))
+
+    def about(self, path: str) -> bool:
+        """Whether one of them is about the record at *path*, a part of it, or a directory that holds it."""
+        if not self._paths:
+            return False
+        return path in self._paths or path in self._above or not self._paths.isdisjoint(_above(path))
+
+
+def _above(path: str) -> Iterator[str]:
+    while path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _parents(view: _View) -> Iterator[Problem]:
+    """Layers whose parent is not there, that are their own ancestor, or that have another layer's name: the first of
+    these that holds tells the most."""
+    loops = _loops(view.store.layers)
+    for layer in view.store.layers.values():
+        path = view.layer(layer.chain_id)
+        if layer.parent in view.missing_parents:
             reason = f"its parent {layer.parent} is not there"
             yield Problem(kind=ProblemKind.MISSING_PARENT, path=path, reason=reason)
-        elif _loops(store, layer, sound):
+        elif layer.chain_id in loops:
             reason = f"following the parents from {short_id(layer.chain_id)} comes back to it"
             yield Problem(kind=ProblemKind.PARENT_LOOP, path=path, reason=reason)
+        elif not layer.chain_id_recomputes:
+            reason = "its name does not follow from its parent and diff ID"
+            yield Problem(kind=ProblemKind.CHAIN_ID_MISMATCH, path=path, reason=reason)
 
 
-def _loops(store: Store, layer: Layer, sound: set[ChainID]) -> bool:
-    """Whether *layer* is its own ancestor. *sound* gathers the layers that are known to lead to an end."""
-    trail: dict[ChainID, None] = {}
-    at: Layer | None = layer
-    while at is not None and at.chain_id not in sound:
-        if at.chain_id in trail:
-            return at.chain_id == layer.chain_id
-        trail[at.chain_id] = None
-        at = None if at.parent is None else store.layers.get(at.parent)
-    sound.update(trail)
-    return False
+def _loops(layers: Mapping[ChainID, Layer]) -> set[ChainID]:
+    """The layers that are their own ancestors by a fault of their own.
+
+    A chain ID is a digest of its parent's, so a loop holds at least one layer whose name does not recompute; the
+    others in it are sound.
+    """
+    walked: set[ChainID] = set()
+    found: set[ChainID] = set()
+    for start in layers:
+        trail: dict[ChainID, int] = {}
+        at: ChainID | None = start
+        while at is not None and at in layers and at not in walked and at not in trail:
+            trail[at] = len(trail)
+            at = layers[at].parent
+        if at is not None and at in trail:
+            loop = list(trail)[trail[at] :]
+            found.update([chain_id for chain_id in loop if not layers[chain_id].chain_id_recomputes] or loop)
+        walked.update(trail)
+    return found
 
 
-def _images(store: Store) -> Iterator[Problem]:
+def _images(view: _View) -> Iterator[Problem]:
     """Images whose layers are not all there, and names of images that are not there."""
-    base = f"{store.root}/image/{store.driver}"
+    store = view.store
+    contents = f"{view.records}/imagedb/content/sha256"
     for image in store.images.values():
-        missing = [chain_id for chain_id in image.chain_ids if chain_id not in store.layers]
-        if missing:
-            path = f"{base}/imagedb/content/sha256/{image.image_id.removeprefix('sha256:')}"
+        absent = [chain_id for chain_id in image.chain_ids if chain_id not in store.layers]
+        missing = [chain_id for chain_id in absent if view.lacks_layer(chain_id)]
+        if missing and view.missing_parents.isdisjoint(missing):
+            path = f"{contents}/{image.image_id.removeprefix('sha256:')}"
             reason = f"{len(missing)} of its {len(image.chain_ids)} layers are not there, the lowest is {missing[0]}"
             yield Problem(kind=ProblemKind.IMAGE_LAYER_MISSING, path=path, reason=reason)
-    unknown = sorted({reference.image_id for reference in store.references} - store.images.keys())
-    for image_id in unknown:
-        reason = f"it names image {image_id}, which is not there"
-        yield Problem(kind=ProblemKind.REFERENCE_IMAGE_MISSING, path=f"{base}/repositories.json", reason=reason)
+    for image_id in sorted({reference.image_id for reference in store.references} - store.images.keys()):
+        if not view.told.about(f"{contents}/{image_id.removeprefix('sha256:')}"):
+            path = f"{view.records}/repositories.json"
+            reason = f"it names image {image_id}, which is not there"
+            yield Problem(kind=ProblemKind.REFERENCE_IMAGE_MISSING, path=path, reason=reason)
 
 
-def _used_directories(store: Store) -> Iterator[tuple[CacheID, str]]:
-    """The storage directories that a layer or a living container needs, each with the path of the record that
-    says so."""
+def _used_directories(view: _View) -> Iterator[tuple[CacheID, str, bool]]:
+    """The storage directories that a layer or a living container needs, each with the path of the record that says
+    so, and whether it lies on another."""
+    store = view.store
     for layer in store.layers.values():
         if layer.cache_id is not None:
-            yield layer.cache_id, _layer_path(store, layer.chain_id)
+            yield layer.cache_id, view.layer(layer.chain_id), layer.parent is not None
     for container_id, container in store.containers.items():
         mount = store.mounts.get(container_id)
         if mount is None or container.removing:
             continue
-        for directory in (mount.mount_id, mount.init_id):
-            if directory is not None:
-                yield directory, f"{store.root}/image/{store.driver}/layerdb/mounts/{mount.name}"
+        if mount.init_id is not None:
+            yield mount.init_id, view.mount(mount.name), mount.parent is not None
+        if mount.mount_id is not None:
+            yield mount.mount_id, view.mount(mount.name), mount.init_id is not None or mount.parent is not None
 
 
-def _directories(store: Store) -> Iterator[Problem]:
+def _directories(view: _View) -> Iterator[Problem]:
     """Storage directories that records need and that are missing or damaged: after a power loss ``link`` and
     ``lower`` are empty."""
+    store = view.store
     if not store.measurable:
         return
-    for name, record in _used_directories(store):
+    used = {name: (record, has_parent) for name, record, has_parent in _used_directories(view)}
+    known = _known_short_names(store, used)
+    for name, (record, has_parent) in used.items():
         directory = store.directories.get(name)
-        path = f"{store.directory_root}/{name}"
+        path = view.directory(name)
         if directory is None or not directory.has_diff:
-            reason = f"its files should be in {path}/{store.diff_name}, which is not there"
-            yield Problem(kind=ProblemKind.MISSING_DIFF_DIRECTORY, path=record, reason=reason)
+            if not view.told.about(path):
+                reason = f"its files should be in {path}/{store.diff_name}, which is not there"
+                yield Problem(kind=ProblemKind.MISSING_DIFF_DIRECTORY, path=record, reason=reason)
             continue
-        yield from _short_names(store, directory, path)
+        yield from _link(view, directory, path)
+        yield from _lower(view, directory, path, known, has_parent)
 
 
-def _short_names(store: Store, directory: Directory, path: str) -> Iterator[Problem]:
-    if not directory.link:
-        reason = "it holds no short name" if directory.link == "" else "there is no such file"
-        yield Problem(kind=ProblemKind.EMPTY_LINK, path=f"{path}/link", reason=reason)
-    elif (target := store.short_links.get(directory.link)) is None:
-        reason = f"l/{directory.link} is not there"
-        yield Problem(kind=ProblemKind.SHORT_LINK_DANGLING, path=f"{path}/link", reason=reason)
-    elif target != f"../{directory.name}/{store.diff_name}":
-        reason = f"l/{directory.link} leads to {ascii(target)[:120]}"
-        yield Problem(kind=ProblemKind.SHORT_LINK_MISMATCH, path=f"{path}/link", reason=reason)
-    if directory.lower is None:
-        return
-    if not directory.lower:
-        yield Problem(kind=ProblemKind.EMPTY_LOWER, path=f"{path}/lower", reason="it names no layer")
-    missing = [short for short in directory.lower if _directory_of(store, short) not in store.directories]
-    if missing:
-        reason = f"{len(missing)} of the {len(directory.lower)} layers it names are not there: {ascii(missing[0])[:60]}"
-        yield Problem(kind=ProblemKind.LOWER_DANGLING, path=f"{path}/lower", reason=reason)
+def _known_short_names(store: Store, used: Iterable[CacheID]) -> set[str]:
+    """The short names that a ``lower`` may hold without being wrong itself: those that lead to a directory, those of
+    a directory whose link is wrong, and those of a directory that is missed already."""
+    there = {*store.directories, *used}
+    known = {short for short, target in store.short_links.items() if _leads_to(store, target) in there}
+    owners = (store.directories.get(name) for name in used)
+    known.update(owner.link for owner in owners if owner is not None and owner.link)
+    return known
 
 
-def _directory_of(store: Store, short: str) -> CacheID | None:
-    """The storage directory that a short name leads to; None where it leads nowhere or out of the graph directory."""
-    parts = store.short_links.get(short, "").split("/")
+def _leads_to(store: Store, target: str) -> CacheID | None:
+    """The storage directory that a short link leads to; None where it leads out of the graph directory."""
+    parts = target.split("/")
     return CacheID(parts[1]) if len(parts) == 3 and parts[0] == ".." and parts[2] == store.diff_name else None
 
 
-def _containers(store: Store) -> Iterator[Problem]:
+def _link(view: _View, directory: Directory, path: str) -> Iterator[Problem]:
+    """A directory without a short name, or one whose short name leads elsewhere."""
+    store, link = view.store, directory.link
+    if not link:
+        kind = ProblemKind.EMPTY_LINK
+        reason = "it holds no short name" if link == "" else "there is no such file"
+    elif (target := store.short_links.get(link)) is None:
+        kind, reason = ProblemKind.SHORT_LINK_DANGLING, f"l/{ascii(link)[1:-1][:60]} is not there"
+    elif target != f"../{directory.name}/{store.diff_name}":
+        kind, reason = ProblemKind.SHORT_LINK_MISMATCH, f"l/{ascii(link)[1:-1][:60]} leads to {ascii(target)[:120]}"
+    else:
+        return
+    if not view.told.about(f"{path}/link") and not (link and view.told.about(f"{store.directory_root}/l/{link}")):
+        yield Problem(kind=kind, path=f"{path}/link", reason=reason)
+
+
+def _lower(view: _View, directory: Directory, path: str, known: set[str], has_parent: bool) -> Iterator[Problem]:
+    """A directory that does not name what lies below it."""
+    lower = directory.lower
+    if lower and known.issuperset(lower):
+        return
+    if not lower:
+        if lower is None and not has_parent:
+            return
+        kind = ProblemKind.EMPTY_LOWER
+        reason = "it names no layer" if lower == () else "there is no such file"
+    else:
+        links = f"{view.store.directory_root}/l"
+        missing = [short for short in lower if short not in known and not view.told.about(f"{links}/{short}")]
+        if not missing:
+            return
+        kind = ProblemKind.LOWER_DANGLING
+        reason = f"{len(missing)} of the {len(lower)} layers it names are not there: {ascii(missing[0])[:60]}"
+    if not view.told.about(f"{path}/lower"):
+        yield Problem(kind=kind, path=f"{path}/lower", reason=reason)
+
+
+def _containers(view: _View) -> Iterator[Problem]:
     """Containers without a writable layer."""
-    for container_id, container in store.containers.items():
-        mount = store.mounts.get(container_id)
-        if container.removing or (mount is not None and mount.mount_id is not None):
+    for container_id, container in view.store.containers.items():
+        mount = view.store.mounts.get(container_id)
+        path = view.mount(container_id)
+        if container.removing or (mount is not None and mount.mount_id is not None) or view.told.about(path):
             continue
         reason = "no record tells where its writable layer is" if mount is None else "its mount-id is missing or empty"
-        path = f"{store.root}/image/{store.driver}/layerdb/mounts/{container_id}"
         yield Problem(kind=ProblemKind.CONTAINER_MOUNT_MISSING, path=path, reason=reason)
 
 
-_CHECKS: tuple[Callable[[Store], Iterator[Problem]], ...] = (_parents, _images, _directories, _containers)
+_CHECKS: tuple[Callable[[_View], Iterator[Problem]], ...] = (_parents, _images, _directories, _containers)

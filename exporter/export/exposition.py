@@ -105,10 +105,12 @@ class Rendering:
         return self._compressed is not None
 
     def compress(self) -> tuple[bytes, "zlib._Compress"]:
-        """The compressed text without its end, and the compressor that can write it."""
+        """The compressed text without its end, and the compressor that can go on from there."""
         if self._compressed is None:
             compressor = zlib.compressobj(_LEVEL, wbits=_GZIP)
-            self._compressed = (compressor.compress(self._text), compressor)
+            # Flushed, so that no scrape has to write what the compressor would still hold back.
+            head = compressor.compress(self._text) + compressor.flush(zlib.Z_SYNC_FLUSH)
+            self._compressed = (head, compressor)
         return self._compressed
 
     def plain(self, own: Families) -> tuple[bytes, ...]:

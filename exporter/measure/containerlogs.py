@@ -45,9 +45,11 @@ def container_log_allocated(containers: int | str, container_id: ContainerID) ->
 def _allocated(containers: int, container_id: ContainerID) -> int:
     descriptor = os.open(container_id, _DIRECTORY, dir_fd=containers)
     try:
-        looks = 1
-        while not _look(blocks := {}, descriptor, container_id) and looks < _LOOKS:
-            looks += 1
+        blocks: Blocks = {}
+        for _ in range(_LOOKS):
+            blocks = {}
+            if _look(blocks, descriptor, container_id):
+                break
         return sum(blocks.values()) * 512
     finally:
         os.close(descriptor)
@@ -57,8 +59,7 @@ def _look(blocks: Blocks, container: int, container_id: ContainerID) -> bool:
     """Add the log files of the directory *container* to *blocks*; False where one vanished on the way."""
     names = os.listdir(container)
     settled = _add_files(blocks, container, names, f"{container_id}-json.log")
-    if "container-cached.log" in names:
-        settled &= _add_files(blocks, container, names, "container-cached.log")
+    settled &= _add_files(blocks, container, names, "container-cached.log")
     if "local-logs" in names:
         settled &= _add_local_logs(blocks, container)
     return settled

@@ -12,11 +12,15 @@ was moved meanwhile is given up, up to the innermost directory that is still ope
 import contextlib
 import errno
 import os
+import stat
 from types import TracebackType
 from typing import Self
 
 HELD = 64
 """Directories kept open at once, at most; real trees are seldom half as deep."""
+
+DEEPEST = 100_000
+"""Levels entered at most: each costs memory, and nothing but an attack comes near."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE})
@@ -68,8 +72,10 @@ class Descent:
 
         Raises:
             OSError: The descent stays where it is. `is_gone` holds where the name is no directory any more; the error
-                number is ``EXDEV`` where another filesystem is mounted there.
+                number is ``EXDEV`` where another filesystem is mounted there, ``ENAMETOOLONG`` below `DEEPEST`.
         """
+        if len(self._inodes) > DEEPEST:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         fd = self._open_directory(name, self.fd)
         try:
             status = self._own(fd)
@@ -82,6 +88,14 @@ class Descent:
         self._inodes.append(status.st_ino)
         self.fd = fd
         return status
+
+    def peek(self, name: str) -> os.stat_result | None:
+        """The status of a subdirectory that cannot be entered; None where it is none, or on another filesystem."""
+        with contextlib.suppress(OSError):
+            status = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode) and status.st_dev == self.device:
+                return status
+        return None
 
     def leave(self) -> int:
         """Go up to the parent directory and return the depth arrived at: less than the parent's if the tree was

@@ -19,6 +19,9 @@ measurement."""
 BATCH = 64
 """Few enough that even a cold disk with a seek for each entry lets `Pace` stop it within about a second."""
 
+BLOCK = 512
+"""Bytes of one unit of ``st_blocks``, on every Linux filesystem."""
+
 NEVER = 1 << 62
 """A time of change, in Unix seconds, that no file reaches."""
 

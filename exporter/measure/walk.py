@@ -6,25 +6,17 @@ it by a number of entries that the tree could not honestly have: so a walk ends 
 it is walked.
 """
 
-import contextlib
 import errno
 import os
-import stat
 from dataclasses import dataclass
 
+from exporter.measure.bound import Bound, OutgrownError, honest_limit
 from exporter.measure.descent import HELD, Descent, is_gone
 from exporter.measure.inodes import InodeSet
-from exporter.measure.listing import NEVER, Entries, Found, Pace, look, unhurried
+from exporter.measure.listing import BLOCK, NEVER, Entries, Found, Pace, look, unhurried
 from exporter.measure.usage import Usage
 
-BLOCK = 512
-"""Bytes of one unit of ``st_blocks``, on every Linux filesystem."""
-
-DEEPEST = 100_000
-"""Levels entered at most: each costs memory, and nothing but an attack comes near."""
-
 _ROOM = 4096
-_UNCOUNTED = 100_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +26,8 @@ class Walked:
     usage: Usage
     directories: int
     """How many of the inodes are directories, the top directory included."""
-    linked: int
-    """How many of the inodes have more than one name."""
+    links: int
+    """How many names the files have that have several."""
     vanished: int
     """Entries listed and gone when looked at, and directories moved away meanwhile: normal in a tree that is in use."""
     unreadable: int
@@ -53,31 +45,20 @@ def measure(path: str, *, pace: Pace = unhurried, limit: int | None = None) -> W
     Args:
         path: The top directory. Its own filesystem is not left.
         pace: Told of the progress; see `Pace`. What it raises ends the walk and is passed on.
-        limit: Entries after which the tree is taken to outgrow the walk. By default twice the inodes that are in use on
-            the filesystem, and a million. Further names of one inode come on top.
+        limit: Entries after which the tree is taken to outgrow the walk; by default `honest_limit`.
 
     Raises:
         OSError: The top directory is missing, no directory, or may not be read; or this process lacks descriptors or
             memory.
     """
     with Descent(path) as descent:
-        walk = _Walk(descent, pace, _bound(descent.fd) if limit is None else limit)
+        bound = Bound(pace, limit=honest_limit(descent.fd) if limit is None else limit)
+        walk = _Walk(descent, bound)
         try:
             walk.run()
-        except _OutgrownError:
+        except OutgrownError:
             return walk.result(cut=True)
-        return walk.result(cut=walk.too_deep)
-
-
-class _OutgrownError(Exception):
-    """There are more entries than the limit."""
-
-
-def _bound(fd: int) -> int:
-    filesystem = os.fstatvfs(fd)
-    in_use = filesystem.f_files - filesystem.f_ffree
-    # Where inodes are made on demand (btrfs) the filesystem counts none.
-    return 2 * in_use + 1_000_000 if filesystem.f_files else _UNCOUNTED
+        return walk.result(cut=False)
 
 
 class _Level:
@@ -98,31 +79,18 @@ class _Level:
 
 
 class _Walk:
-    __slots__ = (
-        "_descent",
-        "_directories",
-        "_found",
-        "_levels",
-        "_limit",
-        "_linked",
-        "_pace",
-        "_taken",
-        "_visited",
-        "too_deep",
-    )
+    __slots__ = ("_bound", "_descent", "_directories", "_found", "_levels", "_linked", "_links", "_visited")
 
-    def __init__(self, descent: Descent, pace: Pace, limit: int) -> None:
+    def __init__(self, descent: Descent, bound: Bound) -> None:
         self._descent = descent
-        self._pace = pace
-        self._limit = limit
-        self._taken = 0
+        self._bound = bound
         self._found = Found()
         self._directories = 0
         self._levels: list[_Level] = []
+        self._links = 0
         self._linked = InodeSet()
         # A directory that is moved while the walk lasts may come up twice, or without end.
         self._visited = InodeSet()
-        self.too_deep = False
 
     def run(self) -> None:
         levels = self._levels
@@ -146,7 +114,7 @@ class _Walk:
         return Walked(
             usage=usage,
             directories=self._directories,
-            linked=len(self._linked),
+            links=self._links,
             vanished=found.vanished,
             unreadable=found.unreadable,
             cut=cut,
@@ -167,14 +135,10 @@ class _Walk:
         # Entries that wait hold a descriptor, so only the outer levels may let them wait for their subdirectories.
         room = _ROOM if len(self._levels) <= HELD else NEVER
         self._found.names = level.names
-        if look(entries, self._found, pace=self._advance, is_counted=self._is_first_name, room=room):
+        if look(entries, self._found, pace=self._bound, is_counted=self._is_first_name, room=room):
             level.close()
 
     def _enter(self, name: str) -> None:
-        if self._descent.depth >= DEEPEST:
-            self.too_deep = True
-            self._count_unread(name)
-            return
         try:
             status = self._descent.enter(name)
         except OSError as error:
@@ -195,23 +159,17 @@ class _Walk:
 
     def _count_unread(self, name: str) -> None:
         """Count a directory that was not entered: its own blocks are known all the same."""
-        with contextlib.suppress(OSError):
-            status = os.stat(name, dir_fd=self._descent.fd, follow_symlinks=False)
-            if stat.S_ISDIR(status.st_mode) and status.st_dev == self._descent.device:
-                self._count_directory(status)
+        status = self._descent.peek(name)
+        if status is not None:
+            self._count_directory(status)
 
     def _count_directory(self, status: os.stat_result) -> None:
         self._directories += 1
         self._found.blocks += status.st_blocks
 
     def _is_first_name(self, _: "os.DirEntry[str]", status: os.stat_result) -> bool:
+        self._links += 1
         if not self._linked.add(status.st_ino):
             return False
-        self._limit += status.st_nlink
+        self._bound.allow(status.st_nlink)
         return True
-
-    def _advance(self, entries: int) -> None:
-        self._taken += entries
-        self._pace(entries)
-        if self._taken > self._limit:
-            raise _OutgrownError

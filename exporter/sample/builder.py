@@ -16,21 +16,21 @@ from exporter.sample.disk import hex_id, make_directory, write_record
 from exporter.sample.graphdir import graph_driver
 from exporter.sample.imagedb import ImageDatabase, automatic_history, image_config, with_tag
 from exporter.sample.layerdb import LayerDatabase, LayerRecord, chain_id
-from exporter.sample.tree import File, Folder, Symlink, allocate, archive, beneath, write_tree
+from exporter.sample.tree import Executable, File, Folder, Symlink, allocate, archive, beneath, write_tree
 from exporter.store.catalog import CacheID, ChainID, ContainerID, ContainerState, DiffID, ImageID, MountPoint
 
 CREATED = "2026-01-01T00:00:00Z"
 """When everything was created whose creation time nobody gives."""
 
 _INIT_FILES: Mapping[str, File] = {
-    ".dockerenv": b"",
-    "dev/console": b"",
+    ".dockerenv": Executable(content=b""),
+    "dev/console": Executable(content=b""),
     "dev/pts": Folder(),
     "dev/shm": Folder(),
-    "etc/hostname": b"",
-    "etc/hosts": b"",
+    "etc/hostname": Executable(content=b""),
+    "etc/hosts": Executable(content=b""),
     "etc/mtab": Symlink(target="/proc/mounts"),
-    "etc/resolv.conf": b"",
+    "etc/resolv.conf": Executable(content=b""),
     "proc": Folder(),
     "sys": Folder(),
 }
@@ -71,20 +71,25 @@ class _Mount:
 class StoreBuilder:
     """An engine root that grows by calls.
 
-    A second builder on the same root with another ``driver`` leaves the store of an engine that was switched.
+    ``layers``, ``images`` and ``containers`` are what is in it now, in the order of creation. ``graph``, ``layerdb`` and
+    ``imagedb`` write the parts, for whoever wants a store that no engine would leave whole; ``rng`` names things.
     """
 
-    def __init__(self, root: Path, *, driver: str = "overlay2", seed: int = 0) -> None:
+    def __init__(self, root: Path, *, driver: str = "overlay2", seed: int = 0, beside: bool = False) -> None:
         """Make the empty root.
 
         Args:
             root: the engine's root (``--data-root``); made if need be.
             driver: ``overlay2``, ``fuse-overlayfs`` or ``vfs``.
             seed: what identities that are random in an engine are drawn from.
+            beside: the root holds the sample of another driver already: an engine that was switched leaves both.
 
         Raises:
+            FileExistsError: the root is not empty: it may be a real engine's.
             ValueError: the driver is none of these.
         """
+        if root.is_dir() and any(root.iterdir()) and (not beside or (root / "image" / driver).exists()):
+            raise FileExistsError(f"not an empty directory: {root}")
         self.root = root
         self.driver = driver
         self.rng = random.Random(f"{driver} {seed}")  # noqa: S311 - identities of a sample, no secrets

@@ -29,6 +29,13 @@ def build_demo(root: Path, *, seed: int = 0) -> Demo:
     """Build the host below ``root``: a shop behind nginx, a Kubernetes pod, and what people forget to clean up.
 
     It takes a few megabytes. It is complete without :class:`Writers`, and stands still.
+
+    Args:
+        root: a directory that is empty, or does not exist yet.
+        seed: the same seed gives the same identities.
+
+    Raises:
+        FileExistsError: the directory is not empty.
     """
     store = StoreBuilder(root, seed=seed)
     layers = _layers(store)
@@ -248,7 +255,8 @@ class Writers:
     def stop(self) -> None:
         """End within a second, whatever is being written."""
         self._stopping.set()
-        self._thread.join(timeout=1.0)
+        if self._thread.is_alive():
+            self._thread.join(timeout=1.0)
 
     def step(self) -> None:
         """Write what the time since the last step is worth."""

@@ -77,7 +77,7 @@ class Overlay:
         directory = self.home / name
         if not (directory / "lower").exists():
             return
-        make_directory(directory / "merged", 0o755)
+        make_directory(directory / "merged", 0o700)
         # The kernel gives work/work no permissions. Who is not root could then never list his own demo.
         make_directory(directory / "work" / "work", 0o000 if os.geteuid() == 0 else 0o700)
 

@@ -23,7 +23,7 @@ def build_large(
     layers: int = 1000,
     images: int = 300,
     containers: int = 500,
-    files_per_upper: int = 40,
+    files_per_upper: int = 20,
     seed: int = 0,
 ) -> StoreBuilder:
     """Build a host that many builds and deployments went over.
@@ -32,7 +32,7 @@ def build_large(
     layer belongs to an image. One image in ten is dangling, and a few images carry most of the containers.
 
     Args:
-        root: the engine's root, made if need be.
+        root: a directory that is empty, or does not exist yet.
         layers: how many, at least as many as images.
         images: how many.
         containers: how many, in all states.

@@ -44,6 +44,13 @@ class Whiteout:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Executable:
+    """A file with mode 0755; any other has 0644."""
+
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sparse:
     """A file of so many bytes that are all hole: it has a size and takes no disk."""
 
@@ -55,7 +62,7 @@ class Folder:
     """A directory that needs no file below it to exist; a file's own directories need not be named."""
 
 
-File = bytes | int | Symlink | Hardlink | Whiteout | Sparse | Folder
+File = bytes | int | Executable | Symlink | Hardlink | Whiteout | Sparse | Folder
 """What a path holds. A number stands for that many zero bytes with disk blocks behind them: cheap, and never a hole."""
 
 
@@ -85,10 +92,11 @@ def beneath(top: Path, name: str) -> Path:
     """The path of ``name`` in a tree on disk, whose symlinks must not lead out of it.
 
     Raises:
+        FileNotFoundError: there is no such tree.
         ValueError: they do, or the name itself does.
     """
     path = top / inside(name)
-    if not path.parent.resolve().is_relative_to(top.resolve()):
+    if not path.parent.resolve().is_relative_to(top.resolve(strict=True)):
         raise ValueError(f"leads out of the layer: {name!r}")
     return path
 
@@ -129,12 +137,15 @@ def write_tree(top: Path, files: Mapping[str, File]) -> None:
                 _write_file(path, file)
 
 
-def _write_file(path: str, file: bytes | int | Sparse) -> None:
+def _write_file(path: str, file: bytes | int | Executable | Sparse) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
         match file:
             case bytes():
                 os.write(descriptor, file)
+            case Executable():
+                os.write(descriptor, file.content)
+                os.fchmod(descriptor, 0o755)
             case Sparse():
                 os.ftruncate(descriptor, file.size)
             case _:
@@ -177,6 +188,8 @@ def content_size(file: File) -> int:
     match file:
         case bytes():
             return len(file)
+        case Executable():
+            return len(file.content)
         case int():
             return file
         case Sparse():
@@ -186,14 +199,18 @@ def content_size(file: File) -> int:
 
 
 def _content(file: File) -> Iterator[bytes]:
-    if isinstance(file, bytes):
-        yield file
+    if isinstance(file, bytes | Executable):
+        yield _bytes(file)
         return
     left = content_size(file)
     while left:
         piece = _ZEROS[:left] if left < len(_ZEROS) else _ZEROS
         yield piece
         left -= len(piece)
+
+
+def _bytes(file: bytes | Executable) -> bytes:
+    return file if isinstance(file, bytes) else file.content
 
 
 def tar_name(name: str, file: File) -> str:
@@ -219,8 +236,10 @@ def _header(name: str, file: File) -> bytes:
             info.type, info.mode, info.linkname = tarfile.SYMTYPE, 0o777, file.target
         case Hardlink():
             info.type, info.linkname = tarfile.LNKTYPE, file.target
+        case Executable():
+            info.mode = 0o755
         case _:
-            pass
+            info.mode = 0o644
     return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
 
@@ -276,11 +295,11 @@ def _name_fields(name: str) -> dict[str, str]:
 
 
 def _checksum(file: File) -> bytes:
-    if not isinstance(file, bytes):
+    if not isinstance(file, bytes | Executable):
         return _after_zeros(content_size(file))
     table = _crc_table()
     state = _ALL_ONES
-    for byte in file:
+    for byte in _bytes(file):
         state = table[(state ^ byte) & 0xFF] ^ (state >> 8)
     return (state ^ _ALL_ONES).to_bytes(8, "big")
 

@@ -6,7 +6,6 @@ it, and nothing is logged. Source: moby ``container/container.go``, ``container/
 """
 
 import re
-import stat
 
 from exporter.store.catalog import (
     Container,
@@ -14,23 +13,21 @@ from exporter.store.catalog import (
     ContainerState,
     ImageID,
     MountPoint,
-    Problem,
     ProblemKind,
     Workload,
 )
 from exporter.store.documents import Document, parse
 from exporter.store.records import (
-    DIGEST,
-    HEX64,
     LARGE,
     Folder,
     Malformed,
     Reading,
     Scan,
     Shelf,
-    Stamp,
-    damaged,
+    damaged_by,
+    digest,
     quoted,
+    required,
     stamp_of,
 )
 
@@ -41,70 +38,100 @@ class ContainerReader:
     """Reads ``containers``."""
 
     def __init__(self) -> None:
-        self._shelf: Shelf[Container] = Shelf()
+        self._shelf: Shelf[Container | ContainerID] = Shelf()
+        self.nameless: frozenset[ContainerID] = frozenset()
+        """The containers of the last reading that have a host configuration and no configuration: the engine is making
+        or removing them, or lost it."""
 
     def read(self, folder: Folder | None, scan: Scan) -> dict[ContainerID, Container]:
         """All containers, by ID. One whose configuration cannot be read is there without a name or state: it
         still uses disk."""
-
         if folder is None:
+            self.nameless = frozenset()
             return {}
-
-        def stamp(name: str) -> Stamp | None:
-            status = folder.status(name)
-            return stamp_of(status) if stat.S_ISDIR(status.st_mode) and HEX64.fullmatch(name) else None
-
-        containers = self._shelf.read_all(
-            folder, folder.names(), scan=scan, stamp=stamp, read=lambda name: _read_container(folder, name)
+        found = self._shelf.read_all(
+            folder,
+            scan.identities(folder, passing=_never),
+            scan=scan,
+            stamp=lambda name: stamp_of(folder.status(name)),
+            read=lambda name: _read_container(folder, name),
         )
-        return {container.container_id: container for container in containers.values()}
+        self.nameless = frozenset(ContainerID(name) for name, made in found.items() if isinstance(made, str))
+        return {made.container_id: made for made in found.values() if not isinstance(made, str)}
 
 
-def _read_container(folder: Folder, name: str) -> Reading[Container]:
-    config = _document(folder, f"{name}/{CONFIG}")
-    host = _document(folder, f"{name}/{HOST_CONFIG}")
-    if config.value is None and not config.problems:
-        # hostconfig.json comes first: this container is being made. If it stays so, the engine lost it in a crash; then
-        # the mount that it left behind tells, and no name could be had from here.
-        return Reading(value=None)
-    container = _container(ContainerID(name), config.value or Document({}), host.value or Document({}))
-    remarks = tuple(
-        Problem(kind=ProblemKind.MALFORMED_RECORD, path=folder.path_of(f"{name}/{record}"), reason=remark)
-        for record, reading in ((CONFIG, config), (HOST_CONFIG, host))
-        if reading.value is not None
-        for remark in reading.value.remarks
-    )
-    return Reading(value=container, problems=config.problems + host.problems + remarks)
+def _never(_name: str) -> bool:
+    return False
 
 
-def _document(folder: Folder, name: str) -> Reading[Document]:
+def _read_container(folder: Folder, name: str) -> Reading[Container | ContainerID]:
+    container_id = ContainerID(name)
     try:
-        raw = folder.read_optional(name, LARGE)
+        with folder.inside(name) as record:
+            return _read_files(container_id, record)
+    except FileNotFoundError:
+        raise
+    except (Malformed, OSError) as error:
+        lost: Reading[Container] = damaged_by(error, folder.path_of(name))
+        return Reading(value=_container(container_id, Document({}), Document({})), problems=lost.problems)
+
+
+def _read_files(container_id: ContainerID, record: Folder) -> Reading[Container | ContainerID]:
+    config, host = _document(record, CONFIG), _document(record, HOST_CONFIG)
+    if config.value is None and not config.problems:
+        # hostconfig.json is written first, when nothing but the rename of config.v2.json is left to do.
+        return Reading(value=container_id if record.exists(HOST_CONFIG) else None)
+    container = _container(container_id, config.value or Document({}), host.value or Document({}))
+    if config.value is not None and not container.removing:
+        host = required(host, ProblemKind.MISSING_RECORD, record.path_of(HOST_CONFIG))
+    problems = [*config.problems, *host.problems]
+    for file, document in ((CONFIG, config.value), (HOST_CONFIG, host.value)):
+        if document is not None:
+            problems += document.remarks.problems(record.path_of(file))
+    return Reading(value=container, problems=tuple(problems))
+
+
+def _document(record: Folder, name: str) -> Reading[Document]:
+    try:
+        raw = record.read_optional(name, LARGE)
         return Reading(value=None if raw is None else parse(raw))
-    except Malformed as error:
-        return damaged(ProblemKind.MALFORMED_RECORD, folder.path_of(name), str(error))
-    except OSError as error:
-        return damaged(ProblemKind.UNREADABLE_RECORD, folder.path_of(name), error.strerror or type(error).__name__)
+    except (Malformed, OSError) as error:
+        return damaged_by(error, record.path_of(name))
 
 
 def _container(container_id: ContainerID, config: Document, host: Document) -> Container:
-    state, inner, labels = config.inner("State"), config.inner("Config"), config.inner("Config").inner("Labels")
-    image = config.text("Image")
+    config.expect("Driver", "State")
+    state, inner = config.inner("State"), config.inner("Config")
     return Container(
         container_id=container_id,
         name=config.text("Name").removeprefix("/"),
         image_reference=inner.text("Image"),
-        image_id=ImageID(image) if DIGEST.fullmatch(image) else None,
+        image_id=_image_id(config),
         driver=config.text("Driver"),
-        state=parse_state(state) if "State" in config else None,
+        state=_known_state(state) if "State" in config else None,
         pid=state.number("Pid"),
         created=config.time("Created"),
         removing=state.flag("Dead") or state.flag("RemovalInProgress"),
         log_driver=host.inner("LogConfig").text("Type"),
         upper_limit=_upper_limit(host),
-        workload=parse_workload(labels),
+        workload=parse_workload(inner.inner("Labels")),
         mount_points=_mount_points(config.inner("MountPoints")),
     )
+
+
+def _image_id(config: Document) -> ImageID | None:
+    try:
+        return ImageID(digest(config.text("Image"), "Image")) if "Image" in config else None
+    except Malformed as error:
+        config.remark(str(error))
+        return None
+
+
+def _known_state(state: Document) -> ContainerState | None:
+    """The state; None where one of the flags that tell it is no flag."""
+    odd = state.remarks.count
+    known = parse_state(state)
+    return known if state.remarks.count == odd else None
 
 
 def parse_state(state: Document) -> ContainerState:
@@ -163,7 +190,8 @@ def parse_byte_size(text: str) -> int:
 def _upper_limit(host: Document) -> int | None:
     text = host.inner("StorageOpt").text("size")
     try:
-        return parse_byte_size(text) if text else None
+        # 0 is the engine's way to say that there is no limit.
+        return parse_byte_size(text) or None if text else None
     except Malformed as error:
-        host.remarks.append(f"StorageOpt.{error}")
+        host.remark(f"StorageOpt.{error}")
         return None

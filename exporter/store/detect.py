@@ -1,15 +1,16 @@
 """Which stores there are below an engine's root.
 
 Docker keeps one layer store for each graph driver that it ever used (``image/<driver>``); a switch of drivers
-leaves the old one behind. With userns-remap everything lies one level down, in ``<root>/<uid>.<gid>``.
+leaves the old one behind. With userns-remap everything lies one level down, in ``<root>/<uid>.<gid>``, and the engine
+sees nothing of what lies above or in another such directory.
 """
 
 import json
 import os
 import re
-from collections.abc import Iterable
+import stat
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 DEFAULT_ROOT = "/var/lib/docker"
 DAEMON_CONFIG = "/etc/docker/daemon.json"
@@ -38,6 +39,9 @@ class Location:
     root: str
     driver: str
     active: bool
+    """Whether the engine uses it now: of all stores below one root it is one."""
+    speaks: bool = True
+    """Whether it is the one store of its directory that tells what is wrong with the records that all of them share."""
 
     @property
     def measurable(self) -> bool:
@@ -55,15 +59,40 @@ class Location:
         return f"{self.root}/image/{self.driver}"
 
     @property
+    def image_contents(self) -> str:
+        """Where the images' configurations are."""
+        return f"{self.layer_store}/imagedb/content/sha256"
+
+    @property
+    def image_metadata(self) -> str:
+        """Where the engine keeps what it knows of images besides."""
+        return f"{self.layer_store}/imagedb/metadata/sha256"
+
+    @property
+    def layers(self) -> str:
+        """Where the layers' records are."""
+        return f"{self.layer_store}/layerdb/sha256"
+
+    @property
+    def mounts(self) -> str:
+        """Where the records of writable layers are."""
+        return f"{self.layer_store}/layerdb/mounts"
+
+    @property
+    def containers(self) -> str:
+        """Where the containers' records are, those of all drivers."""
+        return f"{self.root}/containers"
+
+    @property
     def record_directories(self) -> tuple[str, ...]:
         """The directories whose entries mean something: an entry that comes or goes means that the catalog changed."""
         return (
             self.layer_store,
-            f"{self.layer_store}/imagedb/content/sha256",
-            f"{self.layer_store}/layerdb/sha256",
-            f"{self.layer_store}/layerdb/mounts",
+            self.image_contents,
+            self.layers,
+            self.mounts,
             self.directory_root,
-            f"{self.root}/containers",
+            self.containers,
         )
 
 
@@ -86,31 +115,53 @@ def roots(paths: Iterable[str]) -> tuple[Root, ...]:
     )
 
 
-def locate(root: Root, *, daemon_config: str = DAEMON_CONFIG) -> tuple[Location, ...]:
+def locate(
+    root: Root, *, daemon_config: str = DAEMON_CONFIG, lost: Callable[[OSError], None] | None = None
+) -> tuple[Location, ...]:
     """All stores below *root*, those of userns-remap's sub-roots included.
 
-    Raises OSError where the root itself cannot be listed.
+    Raises OSError where the root itself cannot be listed. What cannot be listed below it is told to *lost*, and raised
+    where there is nobody to tell.
     """
-    preferred = _daemon_options(daemon_config).get("storage-driver")
-    found = []
-    for base, prefix in _bases(root):
-        drivers = _drivers(base)
-        current = preferred if preferred in drivers else _last_used(base, drivers)
-        found += [
-            Location(
-                name=f"{root.prefix}{prefix}{driver}",
-                engine=root.engine,
-                root=base,
-                driver=driver,
-                active=driver == current,
-            )
-            for driver in drivers
-        ]
-    return tuple(found)
+    options = _daemon_options(daemon_config)
+    bases = []
+    for path, prefix in _bases(root):
+        try:
+            bases.append(_base(path, prefix, options.get("storage-driver")))
+        except OSError as error:
+            if lost is None:
+                raise
+            lost(error)
+    active = _active(bases, options)
+    return tuple(
+        Location(
+            name=f"{root.prefix}{base.prefix}{driver}",
+            engine=root.engine,
+            root=base.path,
+            driver=driver,
+            active=base is active and driver == base.current,
+            speaks=driver == base.current,
+        )
+        for base in bases
+        for driver in base.drivers
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Base:
+    """A directory that an engine may use as its root: the root itself, or a userns-remap sub-root."""
+
+    path: str
+    prefix: str
+    """What its stores' names begin with."""
+    drivers: tuple[str, ...]
+    current: str | None
+    """The driver that is used, or was used last."""
+    touched: float
+    """When it was used last."""
 
 
 def _bases(root: Root) -> list[tuple[str, str]]:
-    """The root and its userns-remap sub-roots, each with what its stores' names begin with."""
     with os.scandir(root.path) as entries:
         remapped = sorted(
             entry.name for entry in entries if _USERNS.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
@@ -118,28 +169,51 @@ def _bases(root: Root) -> list[tuple[str, str]]:
     return [(root.path, ""), *((f"{root.path}/{name}", f"{name}/") for name in remapped)]
 
 
-def _drivers(base: str) -> list[str]:
-    """The drivers that have a layer store below *base*."""
+def _base(path: str, prefix: str, preferred: object) -> _Base:
+    drivers = _drivers(path)
+    touched = {driver: _touched(path, driver) for driver in drivers}
+    current = preferred if isinstance(preferred, str) and preferred in drivers else None
+    return _Base(
+        path=path,
+        prefix=prefix,
+        drivers=drivers,
+        current=current or max(drivers, key=touched.__getitem__, default=None),
+        touched=max(touched.values(), default=0.0),
+    )
+
+
+def _active(bases: Iterable[_Base], options: Mapping[str, object]) -> _Base | None:
+    """The base that the engine uses: where it is configured to remap users, a sub-root; else what was used last."""
+    used = [base for base in bases if base.drivers]
+    remapped = [base for base in used if base.prefix] if options.get("userns-remap") else []
+    return max(remapped or used, key=lambda base: base.touched, default=None)
+
+
+def _drivers(base: str) -> tuple[str, ...]:
+    """The drivers that have a layer store below *base*. Raises OSError where that cannot be told."""
     try:
         with os.scandir(f"{base}/image") as entries:
             names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(name for name in names if os.path.isdir(f"{base}/image/{name}/layerdb"))
+        return ()
+    return tuple(sorted(name for name in names if _is_directory(f"{base}/image/{name}/layerdb")))
 
 
-def _last_used(base: str, drivers: Iterable[str]) -> str | None:
-    """The driver that the engine used last.
+def _is_directory(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path, follow_symlinks=False).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _touched(base: str, driver: str) -> float:
+    """When the engine last used the driver.
 
     At every start the engine tries the kernel's overlayfs in scratch directories of the driver that it starts with,
     which touches the driver's directory; and each image, layer or container touches the layer store.
     """
-
-    def touched(driver: str) -> float:
-        paths = (f"{driver}", f"image/{driver}", f"image/{driver}/layerdb/sha256", f"image/{driver}/layerdb/mounts")
-        return max(_modified(f"{base}/{path}") for path in paths)
-
-    return max(drivers, key=touched, default=None)
+    paths = (driver, f"image/{driver}", f"image/{driver}/layerdb/sha256", f"image/{driver}/layerdb/mounts")
+    return max(_modified(f"{base}/{path}") for path in paths)
 
 
 def _modified(path: str) -> float:
@@ -151,8 +225,12 @@ def _modified(path: str) -> float:
 
 def _daemon_options(path: str) -> dict[str, object]:
     try:
-        with Path(path).open("rb") as file:
-            options = json.loads(file.read(1 << 20))
-    except (OSError, ValueError):
+        # Without blocking: it could be a fifo.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            options = json.loads(os.read(descriptor, 1 << 20))
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError, RecursionError):
         return {}
     return options if isinstance(options, dict) else {}

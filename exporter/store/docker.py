@@ -6,17 +6,19 @@ Reading the names first, then the images, then the layers, means that what a nam
 was read, unless it is being removed. What remains is told apart by a second look (``exporter/survey.py``).
 """
 
-from collections.abc import Mapping
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 
 from exporter.store.catalog import Container, ContainerID, Mount, ProblemKind, Store
-from exporter.store.containers import ContainerReader
+from exporter.store.containers import CONFIG, ContainerReader
 from exporter.store.detect import Location
 from exporter.store.graphdir import SHORT_LINKS, DirectoryReader
 from exporter.store.imagedb import ImageReader
 from exporter.store.layerdb import LayerReader, MountReader
-from exporter.store.records import Folder, Scan, open_folder
-from exporter.store.repositories import RepositoriesReader
+from exporter.store.records import NO_FILE, Folder, Scan, open_folder
+from exporter.store.repositories import NAME, RepositoriesReader
 
 
 class StoreReader:
@@ -33,28 +35,24 @@ class StoreReader:
     def read(self, location: Location, scan: Scan) -> Store:
         """The store at *location* as its records stand now. Its problems are those of this store alone."""
         already = len(scan.problems)
-        # One directory holds the containers of all drivers: what is wrong with their records is said once, by the
-        # active store.
-        container_scan = scan if location.active else Scan(now=scan.now, turn=scan.turn)
-        layer_store = location.layer_store
+        # One directory holds the containers of all drivers: what is wrong with their records is said once.
+        shared = scan if location.speaks else Scan(now=scan.now, turn=scan.turn)
         with ExitStack() as stack:
 
-            def folder(path: str) -> Folder | None:
-                return _open(stack, path, scan)
+            def folder(path: str, told: Scan = scan) -> Folder | None:
+                return _open(stack, path, told)
 
             graph = folder(location.directory_root) if location.measurable else None
             directories = self._directories.read(graph, scan)
-            short_links = self._directories.read_short_links(
-                None if graph is None else folder(graph.path_of(SHORT_LINKS)), scan
-            )
-            references = self._repositories.read(folder(layer_store), scan)
-            containers = self._containers.read(folder(f"{location.root}/containers"), container_scan)
-            images = self._images.read(
-                folder(f"{layer_store}/imagedb/content/sha256"), folder(f"{layer_store}/imagedb/metadata/sha256"), scan
-            )
-            mounts = self._mounts.read(folder(f"{layer_store}/layerdb/mounts"), scan)
-            layers = self._layers.read(folder(f"{layer_store}/layerdb/sha256"), scan)
-        return Store(
+            short_links = self._directories.read_short_links(graph and folder(graph.path_of(SHORT_LINKS)), scan)
+            references = self._repositories.read(folder(location.layer_store), scan)
+            containers = self._containers.read(folder(location.containers, shared), shared)
+            images = self._images.read(folder(location.image_contents), folder(location.image_metadata), scan)
+            mounts = self._mounts.read(folder(location.mounts), scan)
+            layers = self._layers.read(folder(location.layers), scan)
+        # The mount goes before the container's directory does: these are not being removed.
+        lost = [f"{location.containers}/{name}/{CONFIG}" for name in self._containers.nameless & mounts.keys()]
+        store = Store(
             name=location.name,
             engine=location.engine,
             driver=location.driver,
@@ -69,8 +67,10 @@ class StoreReader:
             mounts=mounts,
             directories=directories,
             short_links=short_links,
-            problems=tuple(scan.problems[already:]),
         )
+        for path in (*lost, *_missing(location, store)):
+            scan.problem(ProblemKind.MISSING_RECORD, path, NO_FILE)
+        return dataclasses.replace(store, problems=tuple(scan.problems[already:]))
 
 
 def _open(stack: ExitStack, path: str, scan: Scan) -> Folder | None:
@@ -81,8 +81,28 @@ def _open(stack: ExitStack, path: str, scan: Scan) -> Folder | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        scan.problem(ProblemKind.UNREADABLE_RECORD, path, error.strerror or type(error).__name__)
+        scan.unreadable(path, error)
         return None
+
+
+def _missing(location: Location, store: Store) -> Iterator[str]:
+    """The records and directories of records that are not there though what was read needs them."""
+    needed = {
+        location.directory_root: location.measurable and store.layers,
+        f"{location.directory_root}/{SHORT_LINKS}": store.directories,
+        f"{location.layer_store}/{NAME}": store.images,
+        location.image_contents: store.references,
+        location.mounts: store.containers,
+        location.layers: any(image.chain_ids for image in store.images.values()),
+    }
+    for path, needs in needed.items():
+        if needs:
+            try:
+                os.stat(path, follow_symlinks=False)
+            except FileNotFoundError:
+                yield path
+            except OSError:
+                continue  # said where it was opened
 
 
 def _of_driver(

@@ -11,7 +11,7 @@ import os
 import stat
 
 from exporter.store.catalog import CacheID, Directory
-from exporter.store.records import Folder, Reading, Scan, Shelf, Stamp, ascii_text, stamp_of
+from exporter.store.records import Folder, Reading, Scan, Shelf, Stamp, read_line, stamp_of
 
 SHORT_LINKS = "l"
 _SCRATCH = ("check-overlayfs-support", "opaque-bug-check", "metacopy-check")
@@ -34,7 +34,7 @@ class DirectoryReader:
             status = folder.status(name)
             return stamp_of(status) if stat.S_ISDIR(status.st_mode) else None
 
-        names = (name for name in folder.names() if name != SHORT_LINKS and not name.startswith(_SCRATCH))
+        names = (name for name in scan.names(folder) if name != SHORT_LINKS and not name.startswith(_SCRATCH))
         directories = self._directories.read_all(
             folder, names, scan=scan, stamp=stamp, read=lambda name: _read_directory(folder, name)
         )
@@ -45,38 +45,42 @@ class DirectoryReader:
         tells all."""
         if folder is None:
             return {}
-        with os.scandir(folder.descriptor) as entries:
-            inodes = {entry.name: entry.inode() for entry in entries if entry.is_symlink()}
+        try:
+            inodes = folder.symlinks()
+        except OSError as error:
+            scan.unreadable(folder.path, error)
+            return {}
         return self._links.read_all(
             folder,
             inodes,
             scan=scan,
             stamp=lambda name: (inodes[name], 0, 0, 0),
-            read=lambda name: Reading(value=os.readlink(name, dir_fd=folder.descriptor)),
+            read=lambda name: Reading(value=folder.target(name)),
         )
 
 
 def _read_directory(folder: Folder, name: str) -> Reading[Directory]:
-    status = folder.status(name)
-    descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.descriptor)
-    try:
-        inside = Folder(folder.path_of(name), descriptor)
-        entries = set(inside.names())
-        link = inside.read_optional("link") if "link" in entries else None
-        lower = inside.read_optional("lower") if "lower" in entries else None
-    finally:
-        os.close(descriptor)
+    with folder.inside(name) as inside:
+        modified = os.fstat(inside.descriptor).st_mtime
+        entries = inside.directories()
+        link = read_line(inside, "link", str)
+        lower = read_line(inside, "lower", _lower)
     directory = Directory(
         name=CacheID(name),
-        link=None if link is None else ascii_text(link),
-        lower=None if lower is None else _lower(ascii_text(lower)),
+        link=link.value,
+        lower=lower.value,
         committed="committed" in entries,
-        has_diff="diff" in entries,
-        has_work="work" in entries,
-        has_merged="merged" in entries,
-        modified=status.st_mtime,
+        has_diff=entries.get("diff", False),
+        has_work=entries.get("work", False),
+        has_merged=entries.get("merged", False),
+        modified=modified,
     )
-    return Reading(value=directory)
+    return Reading(
+        value=directory,
+        problems=link.problems + lower.problems,
+        # Both are written in place, and empty for a moment.
+        complete=link.value != "" and lower.value != (),
+    )
 
 
 def _lower(text: str) -> tuple[str, ...]:

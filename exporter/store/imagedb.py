@@ -5,7 +5,9 @@ ID>/parent`` the image that a classic build or a commit started from. Both repla
 ``image/fs.go``; the configuration as in the OCI image specification.
 """
 
-from exporter.store.catalog import DiffID, HistoryEntry, Image, ImageID, Problem, ProblemKind
+import hashlib
+
+from exporter.store.catalog import DiffID, HistoryEntry, Image, ImageID
 from exporter.store.documents import Document, parse
 from exporter.store.layerdb import chain_ids
 from exporter.store.records import (
@@ -16,8 +18,8 @@ from exporter.store.records import (
     Scan,
     Shelf,
     Stamp,
+    damaged_by,
     digest,
-    hex64,
     read_line,
     stamp_of,
 )
@@ -34,34 +36,40 @@ class ImageReader:
         if content is None:
             return {}
 
-        def stamp(name: str) -> Stamp | None:
-            return None if name.startswith(".tmp-") else stamp_of(content.status(name)) + _stamp(metadata, name)
+        def stamp(name: str) -> Stamp:
+            return stamp_of(content.status(name)) + _stamp(metadata, name)
 
         images = self._shelf.read_all(
-            content, content.names(), scan=scan, stamp=stamp, read=lambda name: _read_image(content, metadata, name)
+            content,
+            scan.identities(content, passing=_being_written),
+            scan=scan,
+            stamp=stamp,
+            read=lambda name: _read_image(content, metadata, name),
         )
         return {image.image_id: image for image in images.values()}
+
+
+def _being_written(name: str) -> bool:
+    return name.startswith(".tmp-")
 
 
 def _stamp(metadata: Folder | None, name: str) -> Stamp:
     try:
         return () if metadata is None else stamp_of(metadata.status(name))
-    except FileNotFoundError:
+    except OSError:
         return ()
 
 
 def _read_image(content: Folder, metadata: Folder | None, name: str) -> Reading[Image]:
-    image_id = ImageID("sha256:" + hex64(name, "the image's file name"))
-    document = parse(content.read(name, LARGE))
-    rootfs = document.inner("rootfs")
-    if "rootfs" not in document:
-        raise Malformed("there is no rootfs, so its layers are unknown")
-    diff_ids = tuple(DiffID(digest(text, "a diff ID")) for text in rootfs.texts("diff_ids"))
-    parent: Reading[ImageID] = Reading(value=None)
-    if metadata is not None:
-        parent = read_line(metadata, f"{name}/parent", lambda text: ImageID(digest(text, "parent")))
+    raw = content.read(name, LARGE)
+    document = parse(raw)
+    if (computed := hashlib.sha256(raw).hexdigest()) != name:
+        # The engine refuses such an image. Its layers may be there all the same, so it is shown.
+        document.remark(f"its content has the SHA-256 {computed}, which is another image's ID")
+    diff_ids = _diff_ids(document)
+    parent = _read_parent(metadata, name)
     image = Image(
-        image_id=image_id,
+        image_id=ImageID("sha256:" + name),
         diff_ids=diff_ids,
         chain_ids=chain_ids(diff_ids),
         created=document.time("created"),
@@ -69,11 +77,29 @@ def _read_image(content: Folder, metadata: Folder | None, name: str) -> Reading[
         platform="/".join(filter(None, (document.text("os"), document.text("architecture"), document.text("variant")))),
         history=tuple(_history(entry) for entry in document.inners("history")),
     )
-    remarks = tuple(
-        Problem(kind=ProblemKind.MALFORMED_RECORD, path=content.path_of(name), reason=remark)
-        for remark in document.remarks
-    )
-    return Reading(value=image, problems=remarks + parent.problems)
+    return Reading(value=image, problems=document.remarks.problems(content.path_of(name)) + parent.problems)
+
+
+def _diff_ids(document: Document) -> tuple[DiffID, ...]:
+    """The layers, base first. With one of them unknown, none above it could be named, so there is no image then."""
+    odd = document.remarks.count
+    document.expect("rootfs")
+    texts = document.inner("rootfs").texts("diff_ids")
+    if document.remarks.count > odd:
+        raise Malformed("its rootfs does not say which layers it has")
+    return tuple(DiffID(digest(text, "a diff ID")) for text in texts)
+
+
+def _read_parent(metadata: Folder | None, name: str) -> Reading[ImageID]:
+    if metadata is None:
+        return Reading(value=None)
+    try:
+        with metadata.inside(name) as known:
+            return read_line(known, "parent", lambda text: ImageID(digest(text, "parent")))
+    except FileNotFoundError:
+        return Reading(value=None)
+    except (Malformed, OSError) as error:
+        return damaged_by(error, metadata.path_of(name))
 
 
 def _history(entry: Document) -> HistoryEntry:

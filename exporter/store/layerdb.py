@@ -8,30 +8,30 @@ Source: moby ``layer/filestore.go``, ``layer/layer_store.go``; the chain ID as i
 """
 
 import hashlib
+import os
 import re
-import stat
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from exporter.store.catalog import CacheID, ChainID, DiffID, Layer, Mount, ProblemKind
 from exporter.store.records import (
-    SMALL,
     Folder,
     Malformed,
     Reading,
     Scan,
     Shelf,
-    Stamp,
-    ascii_text,
-    damaged,
     digest,
-    hex64,
     quoted,
     read_line,
+    required,
     stamp_of,
 )
 
 T = TypeVar("T")
+
+FILLED_IN = 60
+"""Seconds after which a file that the engine made in a mount's record should not be empty any more. It takes
+microseconds, but a disk that does not keep up may hold up a write for long."""
 
 REMOVING = re.compile(r"[0-9a-f]{64}-[0-9a-f]{1,64}-removing")
 """A layer that the engine is removing, or failed to; renamed so that it no longer counts."""
@@ -72,54 +72,48 @@ class LayerReader:
         """All layers, by chain ID; none where the engine has not made the directory."""
         if folder is None:
             return {}
-
-        def stamp(name: str) -> Stamp | None:
-            return None if _transient(name) else stamp_of(folder.status(name))
-
         layers = self._shelf.read_all(
-            folder, folder.names(), scan=scan, stamp=stamp, read=lambda name: _read_layer(folder, name)
+            folder,
+            scan.identities(folder, passing=_passing),
+            scan=scan,
+            stamp=lambda name: stamp_of(folder.status(name)),
+            read=lambda name: _read_layer(folder, name),
         )
         return {layer.chain_id: layer for layer in layers.values()}
 
 
-def _transient(name: str) -> bool:
+def _passing(name: str) -> bool:
     return name.startswith(".tmp-") or REMOVING.fullmatch(name) is not None
 
 
 def _read_layer(folder: Folder, name: str) -> Reading[Layer]:
-    stored = ChainID("sha256:" + hex64(name, "the layer's directory"))
-    raw_parent = folder.read_optional(f"{name}/parent")
-    parent = None if raw_parent is None else ChainID(digest(ascii_text(raw_parent), "parent"))
-    diff_id = DiffID(digest(ascii_text(folder.read(f"{name}/diff", SMALL)), "diff"))
-    directory = _required(
-        read_line(folder, f"{name}/cache-id", cache_id, kind=ProblemKind.MISSING_CACHE_ID),
-        ProblemKind.MISSING_CACHE_ID,
-        folder.path_of(f"{name}/cache-id"),
-    )
-    size = _required(
-        read_line(folder, f"{name}/size", _byte_count), ProblemKind.MISSING_RECORD, folder.path_of(f"{name}/size")
-    )
-    computed = chain_id(parent, diff_id)
-    mismatch: Reading[None] = Reading(value=None)
-    if computed != stored:
-        reason = f"its parent and diff ID give {computed}"
-        mismatch = damaged(ProblemKind.CHAIN_ID_MISMATCH, folder.path_of(name), reason)
+    stored = ChainID("sha256:" + name)
+    with folder.inside(name) as record:
+        parent = read_line(record, "parent", _parent)
+        diff_id = required(
+            read_line(record, "diff", lambda text: DiffID(digest(text, "diff"))),
+            ProblemKind.MISSING_RECORD,
+            record.path_of("diff"),
+        )
+        directory = required(
+            read_line(record, "cache-id", cache_id, kind=ProblemKind.MISSING_CACHE_ID),
+            ProblemKind.MISSING_CACHE_ID,
+            record.path_of("cache-id"),
+        )
+        size = required(read_line(record, "size", _byte_count), ProblemKind.MISSING_RECORD, record.path_of("size"))
+    problems = parent.problems + diff_id.problems + directory.problems + size.problems
+    if diff_id.value is None or parent.problems:
+        # Without knowing which layer it is, the rest of the record means nothing.
+        return Reading(value=None, problems=problems[:1])
     layer = Layer(
         chain_id=stored,
-        diff_id=diff_id,
-        parent=parent,
+        diff_id=diff_id.value,
+        parent=parent.value,
         cache_id=directory.value,
         size=size.value,
-        chain_id_recomputes=computed == stored,
+        chain_id_recomputes=chain_id(parent.value, diff_id.value) == stored,
     )
-    return Reading(value=layer, problems=directory.problems + size.problems + mismatch.problems)
-
-
-def _required(reading: Reading[T], kind: ProblemKind, path: str) -> Reading[T]:
-    """*reading*, with a problem of *kind* where there was no such record."""
-    if reading.value is None and not reading.problems:
-        return damaged(kind, path, "there is no such file")
-    return reading
+    return Reading(value=layer, problems=problems)
 
 
 def _byte_count(text: str) -> int:
@@ -138,30 +132,36 @@ class MountReader:
         """All mounts, by name: a container's ID, or a name that a builder or an image mount chose."""
         if folder is None:
             return {}
-
-        def stamp(name: str) -> Stamp | None:
-            status = folder.status(name)
-            return stamp_of(status) if stat.S_ISDIR(status.st_mode) else None
-
         return self._shelf.read_all(
-            folder, folder.names(), scan=scan, stamp=stamp, read=lambda name: _read_mount(folder, name)
+            folder,
+            scan.names(folder),
+            scan=scan,
+            stamp=lambda name: stamp_of(folder.status(name)),
+            read=lambda name: _read_mount(folder, name, scan.now),
         )
 
 
-def _read_mount(folder: Folder, name: str) -> Reading[Mount]:
-    mount_id = read_line(folder, f"{name}/mount-id", _written(cache_id))
-    init_id = read_line(folder, f"{name}/init-id", _written(cache_id))
-    parent = read_line(folder, f"{name}/parent", _written(lambda text: ChainID(digest(text, "parent"))))
+def _read_mount(folder: Folder, name: str, now: float) -> Reading[Mount]:
+    with folder.inside(name) as record:
+        modified = os.fstat(record.descriptor).st_mtime
+        young = now - modified < FILLED_IN
+        mount_id = read_line(record, "mount-id", _unless_empty(cache_id))
+        init_id = read_line(record, "init-id", _unless_empty(cache_id) if young else cache_id)
+        parent = read_line(record, "parent", _unless_empty(_parent) if young else _parent)
     mount = Mount(
         name=name,
         mount_id=mount_id.value,
         init_id=init_id.value,
         parent=parent.value,
-        modified=folder.status(name).st_mtime,
+        modified=modified,
     )
-    return Reading(value=mount, problems=mount_id.problems + init_id.problems + parent.problems)
+    return Reading(value=mount, problems=mount_id.problems + init_id.problems + parent.problems, complete=not young)
 
 
-def _written(parse: Callable[[str], T]) -> Callable[[str], T | None]:
+def _parent(text: str) -> ChainID:
+    return ChainID(digest(text, "parent"))
+
+
+def _unless_empty(parse: Callable[[str], T]) -> Callable[[str], T | None]:
     """*parse* for a record that is written in place: an empty one is about to be written, and no damage by itself."""
     return lambda text: parse(text) if text else None

@@ -9,6 +9,7 @@ A record is a small file, or a small directory of them, that the engine wrote. T
   record's own times stay as they were (``Shelf``).
 """
 
+import errno
 import os
 import re
 import stat
@@ -33,17 +34,19 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 class Malformed(ValueError):  # noqa: N818 - an adjective reads better where it is raised
     """A record that does not say what such a record must say; the message says why."""
 
+    path: str | None = None
+    """The file, where it is not the record as a whole."""
+
+
+def _malformed(path: str, reason: str) -> Malformed:
+    error = Malformed(reason)
+    error.path = path
+    return error
+
 
 def quoted(text: str) -> str:
     """*text* for a problem's reason: printable, and short however long a hostile record is."""
     return ascii(text if len(text) <= 80 else text[:77] + "...")
-
-
-def hex64(text: str, what: str) -> str:
-    """*text* where it is 64 hex digits; else Malformed, naming *what* it should have been."""
-    if HEX64.fullmatch(text) is None:
-        raise Malformed(f"{what} is {quoted(text)}, not 64 hex digits")
-    return text
 
 
 def digest(text: str, what: str) -> str:
@@ -94,29 +97,67 @@ class Folder:
         return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
 
     def exists(self, name: str) -> bool:
-        """Whether there is such an entry now."""
+        """Whether there is such an entry now; True also where the system does not tell."""
         try:
             self.status(name)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
+        except OSError as error:
+            return not isinstance(error, FileNotFoundError)
         return True
+
+    def directories(self) -> dict[str, bool]:
+        """The names of its entries, each with whether it is a directory itself (a symlink to one is not)."""
+        with os.scandir(self.descriptor) as entries:
+            return {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+
+    def symlinks(self) -> dict[str, int]:
+        """The names of the symlinks in it, each with its inode number."""
+        with os.scandir(self.descriptor) as entries:
+            return {entry.name: entry.inode() for entry in entries if entry.is_symlink()}
+
+    def target(self, name: str) -> str:
+        """What the symlink *name* leads to, as stored."""
+        return os.readlink(name, dir_fd=self.descriptor)
 
     def read(self, name: str, limit: int) -> bytes:
         """The bytes of the regular file *name*.
 
         Raises FileNotFoundError when it is not there, Malformed when it is no regular file or longer than *limit*,
-        OSError when it cannot be read.
+        OSError when it cannot be read; each says which file.
         """
-        descriptor = os.open(
-            name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, dir_fd=self.descriptor
-        )
+        descriptor = self._open(name)
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise Malformed("not a regular file")
+                raise _malformed(self.path_of(name), "not a regular file")
             if status.st_size > limit:
-                raise Malformed(f"{status.st_size} bytes long; at most {limit} are read")
-            return _read_up_to(descriptor, limit)
+                raise _malformed(self.path_of(name), f"longer than the {limit} bytes that are read")
+            return _read_up_to(descriptor, limit, self.path_of(name))
+        finally:
+            os.close(descriptor)
+
+    def _open(self, name: str) -> int:
+        try:
+            return os.open(name, _READ, dir_fd=self.descriptor)
+        except OSError as error:
+            path = self.path_of(name)
+            if error.errno in _NO_FILE:
+                raise _malformed(path, _NO_FILE[error.errno]) from error
+            error.filename = path
+            raise
+
+    @contextmanager
+    def inside(self, name: str) -> Iterator["Folder"]:
+        """Hold its sub-directory *name* open. Raises FileNotFoundError when it is not there, Malformed when it is no
+        directory."""
+        try:
+            descriptor = os.open(name, _LIST, dir_fd=self.descriptor)
+        except NotADirectoryError as error:
+            raise _malformed(self.path_of(name), "not a directory") from error
+        except OSError as error:
+            error.filename = self.path_of(name)
+            raise
+        try:
+            yield Folder(self.path_of(name), descriptor)
         finally:
             os.close(descriptor)
 
@@ -128,7 +169,13 @@ class Folder:
             return None
 
 
-def _read_up_to(descriptor: int, limit: int) -> bytes:
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_LIST = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+_NO_FILE = {errno.ELOOP: "a symbolic link, which is not followed", errno.ENXIO: "not a regular file"}
+"""How the kernel refuses to open a symlink and a socket."""
+
+
+def _read_up_to(descriptor: int, limit: int, path: str) -> bytes:
     """All that the file holds, in few reads; a file that grew past *limit* since its length was looked up is
     Malformed."""
     first = os.read(descriptor, SMALL)
@@ -139,15 +186,14 @@ def _read_up_to(descriptor: int, limit: int) -> bytes:
         parts.append(part)
         length += len(part)
         if length > limit:
-            raise Malformed(f"more than {limit} bytes long")
+            raise _malformed(path, f"longer than the {limit} bytes that are read")
     return b"".join(parts)
 
 
 @contextmanager
-def open_folder(path: str, *, follow: bool = False) -> Iterator[Folder]:
-    """Hold the directory *path* open. Only a root that the user named may be reached by a symlink (*follow*)."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
-    descriptor = os.open(path, flags)
+def open_folder(path: str) -> Iterator[Folder]:
+    """Hold the directory *path* open; a symlink in its place is not followed."""
+    descriptor = os.open(path, _LIST)
     try:
         yield Folder(path, descriptor)
     finally:
@@ -160,6 +206,8 @@ class Reading(Generic[T]):
 
     value: T | None
     problems: tuple[Problem, ...] = ()
+    complete: bool = True
+    """False where the engine may yet fill in a file of the record, which the record's times would not show."""
 
 
 class Scan:
@@ -177,13 +225,53 @@ class Scan:
         """Note one problem."""
         self.problems.append(Problem(kind=kind, path=path, reason=reason))
 
+    def unreadable(self, path: str, error: OSError) -> None:
+        """Note that the system did not let us read something."""
+        self.problem(ProblemKind.UNREADABLE_RECORD, path, reason_of(error))
+
+    def names(self, folder: Folder) -> list[str]:
+        """The names in *folder*; none, and a problem, where it cannot be listed."""
+        try:
+            return [name for name in folder.names() if name != _LOST_AND_FOUND]
+        except OSError as error:
+            self.unreadable(folder.path, error)
+            return []
+
+    def identities(self, folder: Folder, *, passing: Callable[[str], object]) -> list[str]:
+        """The names in *folder* that are 64 hex digits.
+
+        Other names are one problem together, however many they are; but those that the engine uses in *passing* are
+        none.
+        """
+        names, strange = [], []
+        for name in self.names(folder):
+            if HEX64.fullmatch(name):
+                names.append(name)
+            elif not passing(name):
+                strange.append(name)
+        if strange:
+            more = f", nor are those of {len(strange) - 1} more entries there" if len(strange) > 1 else ""
+            path = folder.path_of(min(strange))
+            self.problem(ProblemKind.MALFORMED_RECORD, path, f"its name is not 64 hex digits{more}")
+        return names
+
+
+_LOST_AND_FOUND = "lost+found"
+"""The filesystem's own, where the directory is a mount point."""
+
+
+def reason_of(error: OSError) -> str:
+    """The system's own words, without the path."""
+    return error.strerror or type(error).__name__
+
 
 SETTLED_NS = 2_000_000_000
 """A record younger than this when it was read may change again without its times showing it: filesystem clocks
 tick coarsely."""
 TURNS = 32
 """Each record is read again at least every so many scans, whatever its times say: a file that is overwritten in
-place (a repair by hand, a damaged disk) does not touch the times of the directory that is looked at."""
+place (a repair by hand, a damaged disk) does not touch the times of the directory that is looked at. What is
+damaged is read again each time, so that a second look looks at the disk."""
 
 
 class Shelf(Generic[T]):
@@ -216,9 +304,14 @@ class Shelf(Generic[T]):
                     continue
                 memory = old.get(name)
                 if memory is None or memory[0] != seen or not memory[1] or hash(name) % TURNS == turn:
-                    memory = (seen, max(seen[3::4]) < settled_before, guarded(read, name, folder))
+                    reading = guarded(read, name, folder)
+                    lasts = reading.complete and not reading.problems and max(seen[3::4]) < settled_before
+                    memory = (seen, lasts, reading)
             except FileNotFoundError:
                 scan.vanished += 1
+                continue
+            except OSError as error:
+                scan.unreadable(folder.path_of(name), error)
                 continue
             kept[name] = memory
             reading = memory[2]
@@ -235,17 +328,29 @@ def guarded(read: Callable[[str], Reading[T]], name: str, folder: Folder) -> Rea
 
     Raises FileNotFoundError where the record vanished; one whose directory stays and lacks a file is damaged.
     """
-    path = folder.path_of(name)
     try:
-        return read(name)
+        reading = read(name)
     except FileNotFoundError as error:
-        if not folder.exists(name):
-            raise
-        return damaged(ProblemKind.MISSING_RECORD, folder.path_of(os.fsdecode(error.filename)), "there is no such file")
-    except Malformed as error:
-        return damaged(ProblemKind.MALFORMED_RECORD, path, str(error))
-    except OSError as error:
-        return damaged(ProblemKind.UNREADABLE_RECORD, path, error.strerror or type(error).__name__)
+        reading = damaged(ProblemKind.MISSING_RECORD, _file_of(error) or folder.path_of(name), NO_FILE)
+    except (Malformed, OSError) as error:
+        reading = damaged_by(error, folder.path_of(name))
+    if reading.problems and not folder.exists(name):
+        raise FileNotFoundError(errno.ENOENT, NO_FILE, folder.path_of(name))
+    return reading
+
+
+NO_FILE = "there is no such file"
+
+
+def _file_of(error: OSError) -> str | None:
+    return error.filename if isinstance(error.filename, str) else None
+
+
+def damaged_by(error: Malformed | OSError, path: str) -> Reading[T]:
+    """A reading that *error* kept from giving anything, of the file that it names, else of *path*."""
+    if isinstance(error, Malformed):
+        return damaged(ProblemKind.MALFORMED_RECORD, error.path or path, str(error))
+    return damaged(ProblemKind.UNREADABLE_RECORD, _file_of(error) or path, reason_of(error))
 
 
 def damaged(kind: ProblemKind, path: str, reason: str) -> Reading[T]:
@@ -257,9 +362,18 @@ def read_line(
     folder: Folder, name: str, parse: Callable[[str], T | None], *, kind: ProblemKind = ProblemKind.MALFORMED_RECORD
 ) -> Reading[T]:
     """What *parse* makes of the text of a one-line record; nothing where it is missing, a problem of *kind*
-    where it is Malformed."""
+    where it is Malformed, and one where it cannot be read."""
     try:
         raw = folder.read_optional(name)
         return Reading(value=None if raw is None else parse(ascii_text(raw)))
     except Malformed as error:
         return damaged(kind, folder.path_of(name), str(error))
+    except OSError as error:
+        return damaged_by(error, folder.path_of(name))
+
+
+def required(reading: Reading[T], kind: ProblemKind, path: str) -> Reading[T]:
+    """*reading*, with a problem of *kind* where there was no such record."""
+    if reading.value is None and not reading.problems:
+        return damaged(kind, path, NO_FILE)
+    return reading

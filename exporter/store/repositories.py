@@ -4,7 +4,9 @@
 (``alpine``). Replaced atomically. Source: moby ``reference/store.go``.
 """
 
-from exporter.store.catalog import ImageID, Problem, ProblemKind, Reference
+from collections.abc import Iterator
+
+from exporter.store.catalog import ImageID, Reference
 from exporter.store.documents import Document, parse
 from exporter.store.records import (
     LARGE,
@@ -29,11 +31,11 @@ class RepositoriesReader:
 
     def read(self, folder: Folder | None, scan: Scan) -> tuple[Reference, ...]:
         """All references, in order; none where the engine has not written the file yet."""
-        if folder is None or not folder.exists(NAME):
+        if folder is None:
             return ()
         values = self._shelf.read_all(
             folder,
-            [NAME],
+            (name for name in scan.names(folder) if name == NAME),
             scan=scan,
             stamp=lambda name: stamp_of(folder.status(name)),
             read=lambda name: _read(folder, name),
@@ -43,23 +45,24 @@ class RepositoriesReader:
 
 def _read(folder: Folder, name: str) -> Reading[tuple[Reference, ...]]:
     document = parse(folder.read(name, LARGE))
+    document.expect("Repositories")
     repositories = document.inner("Repositories")
     references: list[Reference] = []
     for repository in repositories:
-        for reference, image in _pairs(repositories.inner(repository)):
-            try:
-                references.append(parse_reference(repository, reference, image))
-            except Malformed as error:
-                document.remarks.append(str(error))
-    problems = tuple(
-        Problem(kind=ProblemKind.MALFORMED_RECORD, path=folder.path_of(name), reason=remark)
-        for remark in document.remarks
-    )
-    return Reading(value=tuple(sorted(references)), problems=problems)
+        references += _references(repository, repositories.inner(repository))
+    return Reading(value=tuple(sorted(references)), problems=document.remarks.problems(folder.path_of(name)))
 
 
-def _pairs(references: Document) -> list[tuple[str, str]]:
-    return [(key, references.text(key)) for key in references]
+def _references(repository: str, images: Document) -> Iterator[Reference]:
+    for reference in images:
+        odd = images.remarks.count
+        image = images.text(reference)
+        if images.remarks.count > odd:
+            continue
+        try:
+            yield parse_reference(repository, reference, image)
+        except Malformed as error:
+            images.remark(str(error))
 
 
 def parse_reference(repository: str, reference: str, image: str) -> Reference:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from exporter.store.catalog import Catalog, Problem, ProblemKind, Store
 from exporter.store.detect import DAEMON_CONFIG, Location, Root, locate
 from exporter.store.docker import StoreReader
-from exporter.store.records import Scan
+from exporter.store.records import Scan, reason_of
 
 
 class Scanner:
@@ -42,11 +42,23 @@ class Scanner:
         found: list[Location] = []
         lost: list[OSError] = []
         for root in self._roots:
+            unread: list[OSError] = []
             try:
-                found += locate(root, daemon_config=self._daemon_config)
+                stores = locate(root, daemon_config=self._daemon_config, lost=unread.append)
             except OSError as error:
-                lost.append(error)
-                reason = error.strerror or type(error).__name__
-                problems.append(Problem(kind=ProblemKind.UNREADABLE_RECORD, path=root.path, reason=reason))
+                unread.append(error)
+                stores = ()
+            if not stores and not unread:
+                path = f"{root.path}/image"
+                problems.append(Problem(kind=ProblemKind.MISSING_RECORD, path=path, reason=_NO_STORE))
+            found += stores
+            lost += unread
+        problems += (
+            Problem(kind=ProblemKind.UNREADABLE_RECORD, path=str(error.filename), reason=reason_of(error))
+            for error in lost
+        )
         self.lost = tuple(lost)
         return tuple(found)
+
+
+_NO_STORE = "no driver's layer store is here, so nothing is known of this engine's images and containers"

@@ -1,0 +1,227 @@
+"""One client's connection: its requests, one after the other, and every limit that it is held to."""
+
+import asyncio
+import contextlib
+import email.utils
+import http
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import h11
+import structlog
+
+from exporter.export.messages import Request, Response, plain
+
+Handler = Callable[[Request], Response]
+
+_log = structlog.get_logger()
+
+_CHUNK = 128 * 1024
+"""Bytes that are read at a time, and that are sent before a client is waited for: what one that does not read costs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What clients may cost. Times are seconds."""
+
+    connections: int = 512
+    """Open at once, of all clients together."""
+    header: float = 5.0
+    """For the TLS handshake; for a connection's first byte; for a whole request, from its first byte on."""
+    idle: float = 30.0
+    """Between an answer and the next request."""
+    write: float = 30.0
+    """For a client to take a whole answer."""
+    linger: float = 1.0
+    """For a client to hear why it was refused, and to close in good order."""
+    header_bytes: int = 16 * 1024
+    body_bytes: int = 64 * 1024
+    """Of a request's body, which is read and thrown away; a longer one is refused."""
+
+
+class Client:
+    """A connection, from its acceptance to its end."""
+
+    def __init__(self, accepted: socket.socket, handler: Handler, tls: ssl.SSLContext | None, limits: Limits) -> None:
+        self._socket = accepted
+        self._handler = handler
+        self._tls = tls
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._reader = asyncio.StreamReader(limit=_CHUNK, loop=self._loop)
+        self._writer: asyncio.StreamWriter | None = None
+        self.busy = False
+        """Whether a complete request is being answered; otherwise one is waited for."""
+        self.since = self._loop.time()
+        """When that began, by the loop's clock."""
+
+    async def attend(self) -> None:
+        """Answer the client's requests until it, or a limit, ends the connection."""
+        # Every way in which a connection fails, a limit of time included, is an OSError: it is the client's business.
+        with contextlib.suppress(OSError):
+            writer = await self._connect()
+            await _Conversation(self, self._reader, writer, self._handler, self._limits).hold()
+            writer.close()
+            async with asyncio.timeout(self._limits.linger):
+                await writer.wait_closed()
+
+    def turn(self, *, busy: bool) -> None:
+        """Note that a complete request has come in, or that its answer has gone out."""
+        self.busy = busy
+        self.since = self._loop.time()
+
+    def cut(self) -> None:
+        """End the connection at once."""
+        if self._writer is None:
+            self._socket.close()
+        else:
+            self._writer.transport.abort()
+
+    async def _connect(self) -> asyncio.StreamWriter:
+        """Take the connection over from its socket; with TLS, shake hands first."""
+        protocol = asyncio.StreamReaderProtocol(self._reader, loop=self._loop)
+        tls = self._tls is not None
+        transport, _ = await self._loop.connect_accepted_socket(
+            lambda: protocol,
+            self._socket,
+            ssl=self._tls,
+            ssl_handshake_timeout=self._limits.header if tls else None,
+            ssl_shutdown_timeout=self._limits.linger if tls else None,
+        )
+        transport.set_write_buffer_limits(high=0)
+        self._writer = asyncio.StreamWriter(transport, protocol, self._reader, self._loop)
+        return self._writer
+
+
+class _Conversation:
+    """What is said on one connection."""
+
+    def __init__(
+        self,
+        client: Client,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        handler: Handler,
+        limits: Limits,
+    ) -> None:
+        self._client = client
+        self._reader = reader
+        self._writer = writer
+        self._handler = handler
+        self._limits = limits
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.header_bytes)
+        self._patience = limits.header
+
+    async def hold(self) -> None:
+        """Answer requests until there are no more."""
+        try:
+            while (request := await self._request()) is not None:
+                self._client.turn(busy=True)
+                await self._send(self._answer(request), head_only=request.method == "HEAD")
+                self._client.turn(busy=False)
+                if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+                    return
+                self._http.start_next_cycle()
+        except h11.RemoteProtocolError as error:
+            await self._refuse(error.error_status_hint)
+
+    async def _request(self) -> Request | None:
+        """The next request, whole; None where the client has no more."""
+        if not self._http.trailing_data[0]:
+            async with asyncio.timeout(self._patience):
+                await self._read()
+            self._patience = self._limits.idle
+        try:
+            async with asyncio.timeout(self._limits.header):
+                return await self._whole_request()
+        except TimeoutError as error:
+            raise h11.RemoteProtocolError("the request does not come to an end", error_status_hint=408) from error
+
+    async def _whole_request(self) -> Request | None:
+        request = await self._event()
+        if not isinstance(request, h11.Request):
+            return None
+        # A client that asks before it sends a body gets its answer instead.
+        length = 0
+        while not self._http.they_are_waiting_for_100_continue:
+            event = await self._event()
+            if not isinstance(event, h11.Data):
+                break
+            length += len(event.data)
+            if length > self._limits.body_bytes:
+                raise h11.RemoteProtocolError("the request's body is too long", error_status_hint=413)
+        return _request_of(request)
+
+    async def _event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            await self._read()
+        return event
+
+    async def _read(self) -> None:
+        self._http.receive_data(await self._reader.read(_CHUNK))
+
+    def _answer(self, request: Request) -> Response:
+        try:
+            return self._handler(request)
+        except Exception:  # noqa: BLE001 - a mistake in one page is logged, and costs that page only
+            _log.exception("request failed", method=request.method, path=request.path)
+            return plain(500, "Something went wrong; the exporter's log says more.")
+
+    async def _refuse(self, status: int) -> None:
+        """Say why, and let the client hear it: a connection that is closed with bytes unread is reset, and what was
+        sent last is lost."""
+        if self._http.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
+            return
+        await self._send(plain(status, http.HTTPStatus(status).phrase, ("Connection", "close")), head_only=False)
+        if self._writer.can_write_eof():
+            self._writer.write_eof()
+        async with asyncio.timeout(self._limits.linger):
+            while await self._reader.read(_CHUNK):
+                pass
+
+    async def _send(self, response: Response, *, head_only: bool) -> None:
+        length = sum(map(len, response.body))
+        headers = [
+            *response.headers,
+            ("X-Content-Type-Options", "nosniff"),
+            ("Content-Length", str(length)),
+            ("Date", email.utils.formatdate(usegmt=True)),
+        ]
+        phrase = http.HTTPStatus(response.status).phrase
+        head = h11.Response(status_code=response.status, reason=phrase, headers=headers)
+        events = [head, *(h11.Data(data=part) for part in response.body if not head_only), h11.EndOfMessage()]
+        async with asyncio.timeout(self._limits.write):
+            for chunk in _chunks(self._http.send(event) or b"" for event in events):
+                self._writer.write(chunk)
+                await self._writer.drain()
+
+
+def _request_of(event: h11.Request) -> Request:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in event.headers:
+        name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return Request(method=event.method.decode("ascii"), path=_path(event.target.decode("ascii")), headers=headers)
+
+
+def _path(target: str) -> str:
+    """The path of a request's target, which may be a whole URL (RFC 9112, 3.2.2)."""
+    _, scheme, rest = target.partition("://")
+    if scheme and not target.startswith("/"):
+        target = "/" + rest.partition("/")[2]
+    return target.partition("?")[0]
+
+
+def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """*parts* joined and cut anew, so that a short answer goes out in one piece and of a long one little is held."""
+    pending = b""
+    for part in parts:
+        for start in range(0, len(part), _CHUNK):
+            pending += part[start : start + _CHUNK]
+            if len(pending) >= _CHUNK:
+                yield pending
+                pending = b""
+    if pending:
+        yield pending

@@ -1,0 +1,51 @@
+"""Who makes a tree grow: the few files and directories that explain most of what one pass found to be new."""
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+KEPT = 10
+_LONGEST = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Grower:
+    """A file, or a directory with all that lies below it."""
+
+    grown: int
+    """Bytes on disk that it grew by since the last pass; of a file that was not watched before, at most."""
+    path: str
+    """Relative to the tree's top, which is empty; the middle is left out of a very long one.
+
+    A container chose it: it may hold any character, and surrogates for bytes that are no UTF-8.
+    """
+    is_directory: bool
+
+
+class Growers:
+    """Keeps the largest."""
+
+    __slots__ = ("_largest",)
+
+    def __init__(self) -> None:
+        self._largest: list[Grower] = []
+
+    def offer(self, grown: int, names: Sequence[str], *, is_directory: bool) -> None:
+        """Consider what grew by ``grown`` bytes and lies at the path of these names."""
+        largest = self._largest
+        if grown <= 0 or (len(largest) == KEPT and grown <= largest[0].grown):
+            return
+        grower = Grower(grown=grown, path=_path(names), is_directory=is_directory)
+        if len(largest) < KEPT:
+            heapq.heappush(largest, grower)
+        else:
+            heapq.heapreplace(largest, grower)
+
+    def ranked(self) -> tuple[Grower, ...]:
+        """The largest first."""
+        return tuple(sorted(self._largest, reverse=True))
+
+
+def _path(names: Sequence[str]) -> str:
+    path = "/".join(names if len(names) <= 64 else [*names[:32], "…", *names[-32:]])
+    return path if len(path) <= _LONGEST else f"{path[: _LONGEST // 2]}…{path[-_LONGEST // 2 :]}"

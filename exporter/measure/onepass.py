@@ -1,0 +1,266 @@
+"""One pass of a tracker over its table: goes down the tree, and reads again what must be read."""
+
+import errno
+import heapq
+import os
+import stat
+from collections.abc import Sequence
+
+from exporter.measure.bound import Bound
+from exporter.measure.descent import Descent, is_gone
+from exporter.measure.growers import Growers
+from exporter.measure.listing import BATCH, BLOCK, Found, look
+from exporter.measure.table import Directory, Linked, Table
+from exporter.measure.walk import Walked
+
+_TICK = 2.0
+"""Seconds in which a directory may change again without a new time of change: one tick of the coarsest filesystem."""
+
+_HOT_FILES = 8
+_HOT_BLOCKS = (1 << 20) // BLOCK
+"""Files below 1 MiB are not remembered by name: nobody asks who they are, and there may be very many."""
+
+
+class TableFullError(Exception):
+    """The tree has more directories and hard links than may be remembered."""
+
+
+class _Level:
+    """A directory on the way down: its name, its subdirectories to come by, and what has grown below."""
+
+    __slots__ = ("grown", "largest", "name", "names")
+
+    def __init__(self, name: str, names: Sequence[str] = (), grown: int = 0, largest: int = 0) -> None:
+        self.name = name
+        self.names = list(names)
+        self.grown = grown
+        """Blocks."""
+        self.largest = largest
+        """Blocks that the one file or directory in here grew by which grew most."""
+
+
+class OnePass:
+    """One pass, quick or full."""
+
+    __slots__ = (
+        "_bound", "_descent", "_full", "_growers", "_has_recent", "_hot", "_levels", "_linked", "_links", "_missed",
+        "_now", "_recent", "_room", "_seen", "_table",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        table: Table,
+        descent: Descent,
+        *,
+        bound: Bound,
+        growers: Growers,
+        full: bool,
+        now: float,
+        recent: float,
+        room: int,
+        number: int,
+    ) -> None:
+        """Prepare a pass.
+
+        Args:
+            table: Brought up to date.
+            descent: At the top.
+            bound: Told of the progress.
+            growers: Offered what grew.
+            full: Read every directory.
+            now: When the pass begins, Unix seconds.
+            recent: A file that changed since then makes its directory hot, Unix seconds.
+            room: The weight that the table may have.
+            number: Marks what the pass came by; larger than the last pass's.
+        """
+        self._table = table
+        self._descent = descent
+        self._bound = bound
+        self._growers = growers
+        self._full = full
+        self._now = now
+        self._recent = int(recent)
+        self._room = room
+        self._seen = number
+        self._levels: list[_Level] = []
+        self._hot: list[tuple[int, str]] = []
+        self._has_recent = False
+        self._linked: dict[int, Linked] = {}
+        self._links: dict[int, int] = {}
+        self._missed = Found()
+
+    def run(self) -> None:
+        """Come by every directory.
+
+        Raises:
+            OutgrownError: By the bound.
+            TableFullError: The table outgrew its room.
+        """
+        levels = self._levels
+        self._arrive("", self._descent.top)
+        while levels:
+            names = levels[-1].names
+            if not self._full:
+                self._skim(names)
+            if names:
+                self._enter(names.pop())
+            else:
+                self._leave()
+
+    def result(self, *, cut: bool) -> Walked:
+        """What the tree is by now."""
+        return Walked(
+            usage=self._table.usage,
+            directories=len(self._table.directories),
+            links=self._table.links,
+            vanished=self._missed.vanished,
+            unreadable=self._missed.unreadable,
+            cut=cut,
+        )
+
+    def _skim(self, names: list[str]) -> None:
+        """Pass by unchanged directories without subdirectories, until one comes up that must be entered.
+
+        One system call each, and no more: the cost of a quick pass is here.
+        """
+        fd, device, seen = self._descent.fd, self._descent.device, self._seen
+        directories = self._table.directories
+        looked = 0
+        while names:
+            try:
+                status = os.stat(names[-1], dir_fd=fd, follow_symlinks=False)
+            except OSError:
+                break
+            known = directories.get(status.st_ino)
+            if known is None or known.changed != status.st_ctime_ns or known.is_hot or known.children:
+                break
+            if status.st_dev != device:
+                break
+            known.seen = seen
+            names.pop()
+            looked += 1
+            if looked == BATCH:
+                self._bound(looked)
+                looked = 0
+        self._bound(looked)
+
+    def _enter(self, name: str) -> None:
+        try:
+            status = self._descent.enter(name)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                self._missed.miss(error)
+                if not is_gone(error):
+                    self._put_unread(name)
+            return
+        self._arrive(name, status)
+
+    def _arrive(self, name: str, status: os.stat_result) -> None:
+        """Bring up to date the record of the directory that the descent now stands in."""
+        known = self._table.directories.get(status.st_ino)
+        if known is None or (known.seen != self._seen and self._is_due(known, status)):
+            self._levels.append(self._read(name, status, known))
+        elif known.seen != self._seen:
+            known.seen = self._seen
+            self._bound(1)
+            self._levels.append(_Level(name, known.children))
+        else:
+            # It was moved here while the pass lasts.
+            self._levels.append(_Level(name))
+
+    def _is_due(self, known: Directory, status: os.stat_result) -> bool:
+        return self._full or known.is_hot or known.changed != status.st_ctime_ns
+
+    def _leave(self) -> None:
+        left = self._levels.pop()
+        if left.largest * 2 < left.grown:
+            # No single entry explains its growth, so it is the one to name.
+            self._offer(left.grown, left.name, is_directory=True)
+        if not self._levels:
+            return
+        depth = self._descent.leave()
+        while len(self._levels) > depth + 1:
+            self._missed.vanished += len(self._levels.pop().names)
+        parent = self._levels[-1]
+        parent.grown += left.grown
+        parent.largest = max(parent.largest, left.grown)
+
+    def _read(self, name: str, status: os.stat_result, known: Directory | None) -> _Level:
+        self._hot, self._linked, self._links, self._has_recent = [], {}, {}, False
+        found = self._list()
+        hot_files = {file: blocks for blocks, file in heapq.nlargest(_HOT_FILES, self._hot)}
+        new = Directory(
+            changed=status.st_ctime_ns,
+            is_hot=self._has_recent or found.unreadable > 0 or status.st_ctime > self._now - _TICK,
+            children=tuple(found.names),
+            size=found.size,
+            blocks=found.blocks + status.st_blocks,
+            files=found.files,
+            seen=self._seen,
+        )
+        if self._links:
+            new.links = self._links
+        if hot_files:
+            new.hot_files = hot_files
+        grown = self._table.put(status.st_ino, new, self._linked)
+        if self._table.weight > self._room:
+            raise TableFullError
+        level = _Level(name, new.children, grown)
+        watched = {} if known is None else known.hot_files
+        for file, blocks in hot_files.items():
+            file_grown = blocks - watched[file] if file in watched else min(blocks, grown)
+            level.largest = max(level.largest, file_grown)
+            self._offer(file_grown, name, file, is_directory=False)
+        return level
+
+    def _list(self) -> Found:
+        found = Found()
+        try:
+            with os.scandir(self._descent.fd) as entries:
+                is_whole = look(
+                    entries, found, pace=self._bound, is_counted=self._note, recent=self._recent, room=self._room
+                )
+        except OSError as error:
+            found.miss(error)
+        else:
+            if not is_whole:
+                raise TableFullError
+        self._missed.vanished += found.vanished
+        self._missed.unreadable += found.unreadable
+        return found
+
+    def _note(self, entry: "os.DirEntry[str]", status: os.stat_result) -> bool:
+        """Note a file that changed lately or has several names; whether it counts with the others."""
+        if status.st_ctime >= self._recent:
+            self._has_recent = True
+            if status.st_blocks >= _HOT_BLOCKS:
+                self._hot.append((status.st_blocks, entry.name))
+                if len(self._hot) > BATCH:
+                    self._hot = heapq.nlargest(_HOT_FILES, self._hot)
+        if status.st_nlink == 1:
+            return True
+        inode = status.st_ino
+        self._links[inode] = self._links.get(inode, 0) + 1
+        if inode not in self._linked:
+            known = self._table.linked.get(inode)
+            if known is None or known.seen != self._seen:
+                self._bound.allow(status.st_nlink)
+            self._linked[inode] = Linked(
+                size=status.st_size,
+                blocks=status.st_blocks,
+                links=status.st_nlink,
+                is_whiteout=stat.S_ISCHR(status.st_mode) and status.st_rdev == 0,
+                seen=self._seen,
+            )
+        return False
+
+    def _put_unread(self, name: str) -> None:
+        """Record a directory that was not entered: its own blocks are known all the same."""
+        status = self._descent.peek(name)
+        if status is not None:
+            self._table.put(status.st_ino, Directory(is_hot=True, blocks=status.st_blocks, seen=self._seen), {})
+
+    def _offer(self, blocks: int, *names: str, is_directory: bool) -> None:
+        if blocks > 0:
+            above = [level.name for level in self._levels[1:]]
+            self._growers.offer(blocks * BLOCK, [*above, *filter(None, names)], is_directory=is_directory)

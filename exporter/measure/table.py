@@ -1,0 +1,151 @@
+"""What a tracker remembers of one tree: sums by directory, and the inodes that have several names. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from exporter.measure.listing import BLOCK
+from exporter.measure.usage import Usage
+
+# One for all, since most directories have neither links nor hot files, and there may be very many directories.
+_NOTHING: Final[Mapping[int, int]] = MappingProxyType({})
+_NO_FILES: Final[Mapping[str, int]] = MappingProxyType({})
+
+
+@dataclass(slots=True, kw_only=True)
+class Directory:
+    """One directory as it was when it was last read; its subdirectories have records of their own."""
+
+    changed: int = 0
+    """Its time of change (``st_ctime_ns``) before it was read.
+
+    Every change of its entries sets that, and unlike the time of modification no process can set it back.
+    """
+    is_hot: bool = False
+    """Whether the next pass reads it again in any case."""
+    children: tuple[str, ...] = ()
+    """Names of its subdirectories."""
+    size: int = 0
+    blocks: int = 0
+    """The directory's own blocks, and those of its files that have one name."""
+    files: int = 0
+    """Those that have one name."""
+    links: Mapping[int, int] = field(default_factory=lambda: _NOTHING)
+    """Inodes with several names → how many of those are in here."""
+    hot_files: Mapping[str, int] = field(default_factory=lambda: _NO_FILES)
+    """The largest of the files that changed lately → blocks."""
+    seen: int = 0
+    """The last pass that came by."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Linked:
+    """An inode with several names, as last looked at. It counts once for the whole tree."""
+
+    size: int
+    blocks: int
+    links: int
+    """Names that the filesystem counts, wherever they are."""
+    is_whiteout: bool
+    """Overlayfs gives all whiteouts of a mount one inode, which has a name in the work directory too."""
+    seen: int
+    """The last pass that came by."""
+    names: int = 0
+    """Names found in the tree."""
+
+
+class Table:
+    """The records of one tree, and their running sums."""
+
+    __slots__ = ("_blocks", "_files", "_newly_linked", "_records", "_size", "directories", "linked")
+
+    def __init__(self) -> None:
+        self.directories: dict[int, Directory] = {}
+        """By inode number: a directory that is renamed or moved stays what it is."""
+        self.linked: dict[int, Linked] = {}
+        self._size = 0
+        self._blocks = 0
+        self._files = 0
+        self._records = 1
+        self._newly_linked: set[int] = set()
+
+    @property
+    def usage(self) -> Usage:
+        """The whole tree's use of the disk."""
+        inodes = self._files + len(self.linked) + len(self.directories)
+        return Usage(size=self._size, allocated=self._blocks * BLOCK, inodes=inodes)
+
+    @property
+    def weight(self) -> int:
+        """How many names it keeps, of directories and of files that have several: what its memory goes by."""
+        return self._records
+
+    @property
+    def links(self) -> int:
+        """How many names the files have that have several."""
+        return sum(file.names for file in self.linked.values())
+
+    def put(self, inode: int, new: Directory, linked: Mapping[int, Linked]) -> int:
+        """Replace the record of a directory, and return by how many blocks it grew, hard links left out."""
+        old = self.directories.get(inode, _NONE)
+        self.directories[inode] = new
+        self._add(new, 1)
+        self._add(old, -1)
+        for file, names in new.links.items():
+            self._name(file, names, linked[file])
+        self._unname(old.links)
+        return new.blocks - old.blocks
+
+    def sweep(self, seen: int) -> None:
+        """Forget every directory that a whole pass did not come by."""
+        directories = self.directories
+        for inode in [inode for inode, directory in directories.items() if directory.seen != seen]:
+            gone = directories.pop(inode)
+            self._add(gone, -1)
+            self._unname(gone.links)
+
+    def begin_pass(self) -> None:
+        """Begin anew to note which inodes turn out to have several names."""
+        self._newly_linked.clear()
+
+    @property
+    def has_stray_names(self) -> bool:
+        """Whether an inode turned out in this pass to have several names, and not all of them were found.
+
+        Then the others may lie in directories that were read before, when the inode had one name: there it is counted
+        once too often until they are read again.
+        """
+        newly = (self.linked[inode] for inode in self._newly_linked if inode in self.linked)
+        return any(file.names < file.links and not file.is_whiteout for file in newly)
+
+    def _add(self, directory: Directory, sign: int) -> None:
+        self._size += sign * directory.size
+        self._blocks += sign * directory.blocks
+        self._files += sign * directory.files
+        self._records += sign * (len(directory.children) + len(directory.links))
+
+    def _name(self, inode: int, names: int, latest: Linked) -> None:
+        known = self.linked.get(inode)
+        if known is None:
+            self._newly_linked.add(inode)
+        else:
+            latest.names = known.names
+            self._size -= known.size
+            self._blocks -= known.blocks
+        latest.names += names
+        self.linked[inode] = latest
+        self._size += latest.size
+        self._blocks += latest.blocks
+
+    def _unname(self, links: Mapping[int, int]) -> None:
+        for inode, names in links.items():
+            file = self.linked[inode]
+            file.names -= names
+            if not file.names:
+                del self.linked[inode]
+                self._size -= file.size
+                self._blocks -= file.blocks
+
+
+_NONE = Directory()

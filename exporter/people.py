@@ -1,0 +1,39 @@
+"""The commands for people: they look once, print, and are done."""
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from exporter.account.inspect import containers_of, find, look
+from exporter.export.text import inspection_json, print_inspection, print_report, progress_bar, report_json
+from exporter.store.detect import Root
+from exporter.survey import Survey
+
+
+def report(roots: Sequence[Root], *, daemon_config: str, as_json: bool, top: int) -> None:
+    """Print the host at a glance."""
+    survey = Survey(roots, daemon_config=daemon_config)
+    with progress_bar(Console(stderr=True)) as progress:
+        found = survey.report(progress=progress)
+    if as_json:
+        sys.stdout.write(report_json(found) + "\n")
+    else:
+        print_report(found, Console(), top=top)
+
+
+def inspect(roots: Sequence[Root], what: str, *, daemon_config: str, as_json: bool) -> bool:
+    """Print all that is known of *what*; whether there is such a thing.
+
+    Only the containers that the answer is about are measured.
+    """
+    survey = Survey(roots, daemon_config=daemon_config)
+    catalog = survey.catalog()
+    unmeasured = survey.summary(catalog, only=frozenset())
+    concerned = containers_of(find(unmeasured.stores, what))
+    finding = find(survey.summary(catalog, only=concerned).stores, what, look=look)
+    if as_json:
+        sys.stdout.write(inspection_json(finding) + "\n")
+    else:
+        print_inspection(finding, Console())
+    return bool(finding.matches)

@@ -1,0 +1,112 @@
+"""The service: the daemon's loop, the watch and the web server put together, and taken apart in order."""
+
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import FrameType
+
+import structlog
+from prometheus_client.core import Metric
+
+from exporter import __version__
+from exporter.account.report import Report
+from exporter.clock import SystemClock
+from exporter.daemon import Daemon
+from exporter.export.exposition import Exposition, process_families
+from exporter.export.metrics import families, vitals_families
+from exporter.export.site import Site
+from exporter.export.web import WebServer
+from exporter.notify import Notifier
+from exporter.sample.demo import Writers, build_demo
+from exporter.settings import ServeSettings, shown
+from exporter.store.detect import Root
+from exporter.survey import RecordSurvey
+from exporter.vitals import Vitals
+from exporter.watch import Hints, Watch
+
+SAMPLE_BANNER = """\
+layerstore-exporter: serving the SAMPLE store: made up, and growing by itself. No figure here is of this host.
+"""
+
+
+def serve(roots: Sequence[Root], chosen: ServeSettings, *, daemon_config: str) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code.
+
+    Raises ListenError where an address cannot be listened on.
+    """
+    clock = SystemClock()
+    vitals = Vitals()
+    exposition = Exposition(_own_families(vitals))
+    site = Site(exposition, telemetry_path=chosen.telemetry_path, vitals=vitals, flags=shown(chosen, roots))
+    hints = Hints()
+    watch = Watch(hints.put, vitals=vitals)
+    notifier = Notifier()
+
+    def publish(report: Report) -> None:
+        exposition.publish(families(report, layer_limit=chosen.layer_limit, image_limit=chosen.image_limit))
+        site.publish(report)
+        notifier.ready(_status(report))
+
+    daemon = Daemon(
+        records=RecordSurvey(roots, clock=clock, daemon_config=daemon_config),
+        root_paths=[root.path for root in roots],
+        publish=publish,
+        watch=watch,
+        hints=hints,
+        vitals=vitals,
+        clock=clock,
+        interval=chosen.scan_interval,
+        progressed=notifier.alive,
+    )
+    _on_end(daemon.stop)
+    with WebServer(chosen.listen, site.handle) as server:
+        log = structlog.get_logger()
+        log.info(
+            "serving",
+            version=__version__,
+            roots=[root.path for root in roots],
+            addresses=[f"{host}:{port}" for host, port in server.bound],
+            path=chosen.telemetry_path,
+        )
+        watch.start()
+        try:
+            daemon.run()
+        finally:
+            notifier.stopping()
+            watch.stop()
+        log.info("stopped")
+    return 0
+
+
+def serve_sample(chosen: ServeSettings) -> int:
+    """Serve the embedded sample store, which writers grow, until SIGTERM or SIGINT; the exit code."""
+    sys.stderr.write(SAMPLE_BANNER)
+    with tempfile.TemporaryDirectory(prefix="layerstore-sample-") as directory:
+        root = Path(directory, "docker")
+        writers = Writers(build_demo(root))
+        writers.start()
+        try:
+            return serve([Root(path=str(root), engine="sample")], chosen, daemon_config=f"{directory}/none")
+        finally:
+            writers.stop()
+
+
+def _own_families(vitals: Vitals) -> Callable[[], Iterable[Metric]]:
+    process = process_families()
+    return lambda: (*vitals_families(vitals.snapshot()), *process())
+
+
+def _status(report: Report) -> str:
+    containers = sum(len(store.store.containers) for store in report.stores)
+    layers = sum(len(store.store.layers) for store in report.stores)
+    return f"{len(report.stores)} stores, {layers} layers, {containers} containers"
+
+
+def _on_end(stop: Callable[[], None]) -> None:
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        stop()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
