@@ -22,17 +22,18 @@ TOP = 5
 """Upper layers shown."""
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --dim: #888; }
+:root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin: 0; }
 h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-h1 small, .dim { color: var(--dim); font-weight: normal; }
+h1 small, .dim { opacity: .7; font-weight: normal; }
 nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; padding: 0; list-style: none; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
-th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
+th, td { padding: .3rem .6rem; border-bottom: 1px solid #8884; text-align: left; vertical-align: top; }
+:is(th, td):first-child { padding-left: 0; }
 th { font-size: .85rem; font-weight: 600; white-space: nowrap; }
-td { overflow-wrap: anywhere; }
+td { overflow-wrap: break-word; max-width: 24rem; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 code { font-size: .9em; }
 """
@@ -149,7 +150,7 @@ def _scans(vitals: VitalsSnapshot) -> str:
             stage.value,
             ("succeeded" if run.success else "failed") if run.duration or run.last_success else "not yet run",
             _time(run.last_success) if run.last_success else "never",
-            f'<td class="number">{run.duration:.3f} s</td>',
+            f'<td class="number">{run.duration:.3f} s</td>' if run.duration else '<td class="number">–</td>',
         )
         for stage, run in vitals.stages.items()
     ]

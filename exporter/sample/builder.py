@@ -71,7 +71,7 @@ class _Mount:
 class StoreBuilder:
     """An engine root that grows by calls.
 
-    ``layers``, ``images`` and ``containers`` are what is in it now, in the order of creation. ``graph``, ``layerdb`` and
+    ``layers``, ``images`` and ``containers`` are what is in it, in the order of creation. ``graph``, ``layerdb`` and
     ``imagedb`` write the parts, for whoever wants a store that no engine would leave whole; ``rng`` names things.
     """
 

@@ -90,8 +90,8 @@ class BuildCache:
     snapshots: Mapping[str, CacheSnapshot] = field(default_factory=dict)
     records: Mapping[str, CacheRecord] = field(default_factory=dict)
     complete: bool = True
-    """Whether every row that could name a directory was read. If not, a directory that is not among the known ones may
-    be one of the builder's all the same."""
+    """Whether both databases were read, and every row that could name a directory. If not, what is not named here may
+    be the builder's all the same."""
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -133,18 +133,21 @@ class BuildCache:
 class BuildCacheReader:
     """Reads ``buildkit/`` below an engine's root, each database anew only after something was committed to it."""
 
-    def __init__(self) -> None:
-        self._snapshots = _Table(lambda tx: tx.buckets(), parse_snapshot)
-        self._records = _Table(_main, parse_record)
+    def __init__(self, *, limits: bolt.Limits | None = None) -> None:
+        self._snapshots = _Table(lambda tx: tx.buckets(), parse_snapshot, limits)
+        self._records = _Table(_main, parse_record, limits)
 
     def read(self, root: str) -> BuildCache:
-        """The build cache of the engine whose root is *root*; an empty one where there is none."""
+        """The build cache of the engine whose root is *root*; an empty one where there is none.
+
+        A database to which the engine committed all the time is no problem, but makes the cache incomplete.
+        """
         snapshots = self._snapshots.read(f"{root}/buildkit/snapshots.db")
         records = self._records.read(f"{root}/buildkit/metadata_v2.db")
         return BuildCache(
             snapshots=snapshots.rows,
             records=records.rows,
-            complete=snapshots.complete,
+            complete=snapshots.complete and records.complete,
             problems=snapshots.problems + records.problems,
         )
 
@@ -297,10 +300,11 @@ class _Table(Generic[Row]):
         self,
         rows: Callable[[bolt.Transaction], Iterable[tuple[bytes, bolt.Bucket]]],
         parse_row: Callable[[str, Mapping[bytes, bytes]], Parsed[Row]],
+        limits: bolt.Limits | None,
     ) -> None:
         self._rows = rows
         self._parse_row = parse_row
-        self._memory = bolt.Memory(self._contents)
+        self._memory = bolt.Memory(self._contents, limits=limits)
 
     def read(self, path: str) -> _Reading[Row]:
         try:

@@ -28,7 +28,6 @@ from exporter.store.records import (
     digest,
     quoted,
     required,
-    stamp_of,
 )
 
 CONFIG, HOST_CONFIG = "config.v2.json", "hostconfig.json"
@@ -53,7 +52,7 @@ class ContainerReader:
             folder,
             scan.identities(folder, passing=_never),
             scan=scan,
-            stamp=lambda name: stamp_of(folder.status(name)),
+            stamp=folder.stamp,
             read=lambda name: _read_container(folder, name),
         )
         self.nameless = frozenset(ContainerID(name) for name, made in found.items() if isinstance(made, str))

@@ -9,6 +9,7 @@ of mount options. Source: moby ``daemon/graphdriver/overlay2/overlay.go``.
 
 import os
 import stat
+from collections.abc import Mapping
 
 from exporter.store.catalog import CacheID, Directory
 from exporter.store.records import Folder, Reading, Scan, Shelf, Stamp, read_line, stamp_of
@@ -24,6 +25,7 @@ class DirectoryReader:
     def __init__(self) -> None:
         self._directories: Shelf[Directory] = Shelf()
         self._links: Shelf[str] = Shelf()
+        self._tables: Shelf[Mapping[str, str]] = Shelf()
 
     def read(self, folder: Folder | None, scan: Scan) -> dict[CacheID, Directory]:
         """All storage directories, by name."""
@@ -34,28 +36,38 @@ class DirectoryReader:
             status = folder.status(name)
             return stamp_of(status) if stat.S_ISDIR(status.st_mode) else None
 
-        names = (name for name in scan.names(folder) if name != SHORT_LINKS and not name.startswith(_SCRATCH))
         directories = self._directories.read_all(
-            folder, names, scan=scan, stamp=stamp, read=lambda name: _read_directory(folder, name)
+            folder,
+            (name for name in scan.names(folder) if name != SHORT_LINKS and not name.startswith(_SCRATCH)),
+            scan=scan,
+            stamp=stamp,
+            read=lambda name: _read_directory(folder, name),
         )
         return {CacheID(name): directory for name, directory in directories.items()}
 
-    def read_short_links(self, folder: Folder | None, scan: Scan) -> dict[str, str]:
-        """All short names and their targets as stored. A symlink's target never changes, so its inode number
-        tells all."""
+    def read_short_links(self, folder: Folder | None, scan: Scan) -> Mapping[str, str]:
+        """All short names and their targets as stored.
+
+        A symlink cannot be changed in place, and one that comes or goes touches the directory. So while the directory
+        stays as it was, the links do too.
+        """
         if folder is None:
             return {}
-        try:
-            inodes = folder.symlinks()
-        except OSError as error:
-            scan.unreadable(folder.path, error)
-            return {}
-        return self._links.read_all(
-            folder,
-            inodes,
-            scan=scan,
-            stamp=lambda name: (inodes[name], 0, 0, 0),
-            read=lambda name: Reading(value=folder.target(name)),
+        return self._tables.read_all(
+            folder, ["."], scan=scan, stamp=folder.stamp, read=lambda _name: self._read_links(folder, scan)
+        ).get(".", {})
+
+    def _read_links(self, folder: Folder, scan: Scan) -> Reading[Mapping[str, str]]:
+        inodes = folder.symlinks()
+        # A target never changes while the inode stays.
+        return Reading(
+            value=self._links.read_all(
+                folder,
+                inodes,
+                scan=scan,
+                stamp=lambda name: (inodes[name], 0, 0, 0),
+                read=lambda name: Reading(value=folder.target(name)),
+            )
         )
 
 

@@ -21,7 +21,6 @@ from exporter.store.records import (
     damaged_by,
     digest,
     read_line,
-    stamp_of,
 )
 
 
@@ -37,7 +36,7 @@ class ImageReader:
             return {}
 
         def stamp(name: str) -> Stamp:
-            return stamp_of(content.status(name)) + _stamp(metadata, name)
+            return content.stamp(name) + _stamp(metadata, name)
 
         images = self._shelf.read_all(
             content,
@@ -55,7 +54,7 @@ def _being_written(name: str) -> bool:
 
 def _stamp(metadata: Folder | None, name: str) -> Stamp:
     try:
-        return () if metadata is None else stamp_of(metadata.status(name))
+        return () if metadata is None else metadata.stamp(name)
     except OSError:
         return ()
 

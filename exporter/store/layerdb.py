@@ -24,7 +24,6 @@ from exporter.store.records import (
     quoted,
     read_line,
     required,
-    stamp_of,
 )
 
 T = TypeVar("T")
@@ -76,7 +75,7 @@ class LayerReader:
             folder,
             scan.identities(folder, passing=_passing),
             scan=scan,
-            stamp=lambda name: stamp_of(folder.status(name)),
+            stamp=folder.stamp,
             read=lambda name: _read_layer(folder, name),
         )
         return {layer.chain_id: layer for layer in layers.values()}
@@ -136,7 +135,7 @@ class MountReader:
             folder,
             scan.names(folder),
             scan=scan,
-            stamp=lambda name: stamp_of(folder.status(name)),
+            stamp=folder.stamp,
             read=lambda name: _read_mount(folder, name, scan.now),
         )
 
@@ -144,10 +143,23 @@ class MountReader:
 def _read_mount(folder: Folder, name: str, now: float) -> Reading[Mount]:
     with folder.inside(name) as record:
         modified = os.fstat(record.descriptor).st_mtime
-        young = now - modified < FILLED_IN
-        mount_id = read_line(record, "mount-id", _unless_empty(cache_id))
-        init_id = read_line(record, "init-id", _unless_empty(cache_id) if young else cache_id)
-        parent = read_line(record, "parent", _unless_empty(_parent) if young else _parent)
+        waiting = now - modified < FILLED_IN
+        empty: list[str] = []
+
+        def line(file: str, parse: Callable[[str], T], *, wait: bool = waiting) -> Reading[T]:
+            def unless_empty(text: str) -> T | None:
+                if text or not wait:
+                    return parse(text)
+                empty.append(file)
+                return None
+
+            return read_line(record, file, unless_empty)
+
+        # Without a mount ID there is no writable layer, which is said of the container, whether the file is empty or
+        # missing (``exporter/account/integrity.py``).
+        mount_id = line("mount-id", cache_id, wait=True)
+        init_id = line("init-id", cache_id)
+        parent = line("parent", _parent)
     mount = Mount(
         name=name,
         mount_id=mount_id.value,
@@ -155,13 +167,8 @@ def _read_mount(folder: Folder, name: str, now: float) -> Reading[Mount]:
         parent=parent.value,
         modified=modified,
     )
-    return Reading(value=mount, problems=mount_id.problems + init_id.problems + parent.problems, complete=not young)
+    return Reading(value=mount, problems=mount_id.problems + init_id.problems + parent.problems, complete=not empty)
 
 
 def _parent(text: str) -> ChainID:
     return ChainID(digest(text, "parent"))
-
-
-def _unless_empty(parse: Callable[[str], T]) -> Callable[[str], T | None]:
-    """*parse* for a record that is written in place: an empty one is about to be written, and no damage by itself."""
-    return lambda text: parse(text) if text else None

@@ -13,8 +13,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -84,6 +83,12 @@ class Folder:
         self.path = path
         self.descriptor = descriptor
 
+    def __enter__(self) -> "Folder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.descriptor)
+
     def path_of(self, name: str) -> str:
         """The absolute path of an entry, for people."""
         return f"{self.path}/{name}"
@@ -95,6 +100,10 @@ class Folder:
     def status(self, name: str) -> os.stat_result:
         """``lstat`` of an entry; *name* may go down into a sub-directory."""
         return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+
+    def stamp(self, name: str) -> Stamp:
+        """The stamp of an entry."""
+        return stamp_of(os.stat(name, dir_fd=self.descriptor, follow_symlinks=False))
 
     def exists(self, name: str) -> bool:
         """Whether there is such an entry now; True also where the system does not tell."""
@@ -145,9 +154,8 @@ class Folder:
             error.filename = path
             raise
 
-    @contextmanager
-    def inside(self, name: str) -> Iterator["Folder"]:
-        """Hold its sub-directory *name* open. Raises FileNotFoundError when it is not there, Malformed when it is no
+    def inside(self, name: str) -> "Folder":
+        """Its sub-directory *name*, held open. Raises FileNotFoundError when it is not there, Malformed when it is no
         directory."""
         try:
             descriptor = os.open(name, _LIST, dir_fd=self.descriptor)
@@ -156,10 +164,7 @@ class Folder:
         except OSError as error:
             error.filename = self.path_of(name)
             raise
-        try:
-            yield Folder(self.path_of(name), descriptor)
-        finally:
-            os.close(descriptor)
+        return Folder(self.path_of(name), descriptor)
 
     def read_optional(self, name: str, limit: int = SMALL) -> bytes | None:
         """The bytes of the regular file *name*, or None where it is not there."""
@@ -190,14 +195,9 @@ def _read_up_to(descriptor: int, limit: int, path: str) -> bytes:
     return b"".join(parts)
 
 
-@contextmanager
-def open_folder(path: str) -> Iterator[Folder]:
-    """Hold the directory *path* open; a symlink in its place is not followed."""
-    descriptor = os.open(path, _LIST)
-    try:
-        yield Folder(path, descriptor)
-    finally:
-        os.close(descriptor)
+def open_folder(path: str) -> Folder:
+    """The directory *path*, held open; a symlink in its place is not followed."""
+    return Folder(path, os.open(path, _LIST))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,6 @@ from exporter.store.records import (
     Shelf,
     digest,
     quoted,
-    stamp_of,
 )
 
 NAME = "repositories.json"
@@ -37,7 +36,7 @@ class RepositoriesReader:
             folder,
             (name for name in scan.names(folder) if name == NAME),
             scan=scan,
-            stamp=lambda name: stamp_of(folder.status(name)),
+            stamp=folder.stamp,
             read=lambda name: _read(folder, name),
         )
         return values.get(NAME, ())

@@ -16,9 +16,7 @@ from tests.engine.conftest import Tell
 from tests.engine.docker import Docker, Registry
 from tests.engine.images import BASE, build
 from tests.engine.scanner import PAUSE, problems_of, scanning_inside
-
-CYCLES = int(os.environ.get("LAYERSTORE_CYCLES", "10"))
-"""How often each of the two workers pulls, builds, runs and removes: ten operations each time."""
+from tests.engine.work import hurry, push_one, work
 
 
 def test_scans_during_pulls_builds_and_removes(own_docker: Docker, registry: Registry, tell: Tell) -> None:
@@ -27,10 +25,12 @@ def test_scans_during_pulls_builds_and_removes(own_docker: Docker, registry: Reg
     One scanner goes as fast as it can; another one is so short of CPU that the engine gets far in each of its scans.
     """
     pulled = [push_one(own_docker, registry, number) for number in range(4)]
+    build(own_docker, BASE, tag="base")
     survey = survey_of(own_docker)
 
-    with scanning_inside(own_docker, starved=True) as slow, ThreadPoolExecutor(3) as threads:
+    with scanning_inside(own_docker, starved=True) as slow, ThreadPoolExecutor(4) as threads:
         done = threading.Event()
+        hurried = threads.submit(hurry, own_docker, "base", done)
         scanning = threads.submit(scan_until, done, survey)
         workers = [threads.submit(work, own_docker, name, pulled[part::2]) for part, name in enumerate("ab")]
         try:
@@ -39,52 +39,12 @@ def test_scans_during_pulls_builds_and_removes(own_docker: Docker, registry: Reg
             done.set()
         scans, problems = scanning.result()
 
-    tell(Counter(scans=scans, scans_short_of_cpu=slow["scans"], operations_meanwhile=operations))
+    tell(Counter(scans=scans, scans_short_of_cpu=slow["scans"]))
+    tell(Counter(operations_meanwhile=operations, hurried_operations=hurried.result()))
     assert (Counter(), {}) == (problems, slow["problems"])
     assert scans > operations, "too few scans for so much work to prove anything"
     tell(agree(own_docker, survey))
     assert timeless(survey) == timeless(survey_of(own_docker))
-
-
-def push_one(docker: Docker, registry: Registry, number: int) -> str:
-    """An image in the registry that shares all layers but one with the others there; the engine keeps none of it."""
-    name = f"{registry.address}/pulled{number}"
-    image = build(docker, f"{BASE}\nRUN head -c 3000000 /dev/urandom > /srv/{number}", tag=name)
-    docker.cli("push", "--quiet", name)
-    docker.cli("rmi", "--force", image)
-    return name
-
-
-def work(docker: Docker, worker: str, pulled: list[str]) -> int:
-    """Operations of all sorts, again and again; how many there were.
-
-    Each worker has images of its own: one must not remove what another is about to use, but for layers.
-    """
-    operations = 0
-    base = BASE.replace("FROM scratch", f"FROM scratch\nLABEL worker={worker}")
-
-    def do(*command: str) -> str:
-        nonlocal operations
-        operations += 1
-        return docker.cli(*command)
-
-    writing = "mkdir /data; for i in $(seq 200); do echo $i > /data/$i; done; rm -r /srv; exec sleep 86400"
-    for cycle in range(CYCLES):
-        name, container = pulled[cycle % len(pulled)], f"{worker}-{cycle}"
-        do("pull", "--quiet", name)
-        do("create", f"--name={worker}-made", "--network=none", name, "true")
-        do("rm", f"{worker}-made")
-        do("rmi", name)
-        for buildkit in (False, True):
-            dockerfile = f"{base}\nRUN echo {cycle}{buildkit} > /srv/new"
-            build(docker, dockerfile, tag=f"{worker}:{buildkit}", buildkit=buildkit)
-            operations += 1
-        do("run", "--detach", f"--name={container}", "--network=none", f"{worker}:True", "sh", "-c", writing)
-        do("tag", f"{worker}:True", f"{worker}:{cycle}")
-        if cycle > 0:
-            do("rm", "--force", f"{worker}-{cycle - 1}")
-            do("rmi", f"{worker}:{cycle - 1}")
-    return operations
 
 
 def scan_until(done: threading.Event, survey: Survey) -> tuple[int, Counter[str]]:

@@ -146,8 +146,8 @@ def test_a_descriptor_serves_for_many(containers: Path) -> None:
     assert answers == {du(log)}
 
 
-def test_a_rotation_meanwhile_is_not_a_dip(containers: Path) -> None:
-    """While files are renamed on and on, no answer misses more than the file that is being replaced."""
+def test_a_rotation_meanwhile_is_no_fault(containers: Path) -> None:
+    """While files are renamed on and on, the answer is neither unknown nor that there is no log."""
     base = containers / WEB / f"{WEB}-json.log"
     for suffix in ("", ".1", ".2"):
         write(base.with_name(base.name + suffix), 400_000)
