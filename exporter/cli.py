@@ -33,6 +33,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     options(parser, variables)
     try:
         return run(parser.parse_args(arguments), variables)
+    except argparse.ArgumentTypeError as error:
+        parser.error(str(error))
     except (UnusableRoot, ListenError) as error:
         sys.stderr.write(f"layerstore-exporter: {error}\n")
         return UNUSABLE

@@ -14,7 +14,8 @@ from exporter.store.detect import DAEMON_CONFIG, Root
 
 T = TypeVar("T")
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", re.ASCII)
+_LONGEST = 366 * 86400.0
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
 
@@ -22,8 +23,8 @@ def duration(text: str) -> float:
     """Seconds of ``250ms``, ``15s``, ``5m``, ``1h``; a bare number is seconds."""
     match = _DURATION.fullmatch(text.strip())
     seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
-    if seconds <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration above 0: write 15s, 5m or 1h")
+    if not 0 < seconds <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration above 0 and up to a year: write 15s, 5m or 1h")
     return seconds
 
 
@@ -42,9 +43,11 @@ def absolute_path(text: str) -> str:
 
 
 def route(text: str) -> str:
-    """A path of the web server."""
-    if not re.fullmatch(r"/[\w./~-]*[\w~-]", text):
+    """A path of the web server, but none of those below ``/-/`` that it has itself."""
+    if not re.fullmatch(r"/[\w./~-]*[\w~-]", text, re.ASCII):
         raise argparse.ArgumentTypeError(f"{text!r} is no path: it begins with / and names something, as /metrics does")
+    if text.startswith("/-/"):
+        raise argparse.ArgumentTypeError(f"{text!r} is taken: paths that begin with /-/ tell how the exporter is")
     return text
 
 
@@ -184,12 +187,18 @@ def _named(option: Option[T]) -> Callable[[str], T]:
 
 
 def repeated(namespace: argparse.Namespace, option: Option[str], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of a repeatable option: the flags, else the variable's, else the default; empty where none is."""
+    """The values of a repeatable option: the flags, else the variable's, else the default; empty where none is.
+
+    Raises ArgumentTypeError where the variable holds what the flag would not take.
+    """
     given: list[str] | None = getattr(namespace, option.attribute)
     if given:
         return tuple(given)
     text = environ.get(option.variable) or option.default
-    return tuple(option.parse(part.strip()) for part in text.split(",") if part.strip())
+    try:
+        return tuple(option.parse(part.strip()) for part in text.split(",") if part.strip())
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"variable {option.variable}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,7 +131,8 @@ def _used_directories(view: _View) -> Iterator[tuple[CacheID, str, bool]]:
     store = view.store
     for layer in store.layers.values():
         if layer.cache_id is not None:
-            yield layer.cache_id, view.layer(layer.chain_id), layer.parent is not None
+            # A parent that the layer's name contradicts is none to go by.
+            yield layer.cache_id, view.layer(layer.chain_id), layer.parent is not None and layer.chain_id_recomputes
     for container_id, container in store.containers.items():
         mount = store.mounts.get(container_id)
         if mount is None or container.removing:

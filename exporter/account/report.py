@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from exporter.measure.usage import Usage
-from exporter.store.catalog import Catalog, ChainID, ContainerID, ImageID, Problem, Store
+from exporter.store.catalog import CacheID, Catalog, ChainID, ContainerID, ImageID, Problem, Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +56,10 @@ class StoreReport:
     """Absent until measured."""
     logs: Mapping[ContainerID, int] = field(default_factory=dict)
     """Allocated bytes of a container's log files, rotated ones too; absent where they could not be read."""
-    problems: tuple[Problem, ...] = ()
-    """The records' own and those between records, each confirmed by a second look."""
+    directory_allocated: Mapping[CacheID, int] = field(default_factory=dict)
+    """Allocated bytes of each storage directory (all of it: ``diff``, ``work``, ``link``, …) that was measured. The
+    engine's own entries beside them (``l``, ``backingFsBlockDev``: ``Store.internal``) stand under their names, the
+    blocks of the driver's directory itself under ``.``; so the sum of all is ``du`` of the driver's directory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,7 +90,10 @@ class Client:
             ssl_handshake_timeout=self._limits.header if tls else None,
             ssl_shutdown_timeout=self._limits.linger if tls else None,
         )
-        transport.set_write_buffer_limits(high=0)
+        if not tls:
+            # So that waiting for the client means until it took everything. TLS keeps a buffer of its own, which never
+            # reports itself empty at a limit of 0.
+            transport.set_write_buffer_limits(high=0)
         self._writer = asyncio.StreamWriter(transport, protocol, self._reader, self._loop)
         return self._writer
 

@@ -34,7 +34,8 @@ th, td { padding: .3rem .6rem; border-bottom: 1px solid #8884; text-align: left;
 :is(th, td):first-child { padding-left: 0; }
 th { font-size: .85rem; font-weight: 600; white-space: nowrap; }
 td { overflow-wrap: break-word; max-width: 24rem; }
-.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+time, .number { white-space: nowrap; }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
 code { font-size: .9em; }
 """
 
@@ -99,7 +100,7 @@ def _stores(report: Report) -> str:
             _number(len(found.store.layers)),
             _number(len(found.store.images)),
             _number(len(found.store.containers)),
-            _number(len(found.problems)),
+            _number(len(found.store.problems)),
         )
         for found in report.stores
     ]
@@ -150,7 +151,7 @@ def _scans(vitals: VitalsSnapshot) -> str:
             stage.value,
             ("succeeded" if run.success else "failed") if run.duration or run.last_success else "not yet run",
             _time(run.last_success) if run.last_success else "never",
-            f'<td class="number">{run.duration:.3f} s</td>' if run.duration else '<td class="number">–</td>',
+            f'<td class="number">{run.duration:.3f} s</td>' if run.duration else '<td class="number">&ndash;</td>',
         )
         for stage, run in vitals.stages.items()
     ]

@@ -18,11 +18,11 @@ from typing import NoReturn
 from exporter.export.client import Client, Handler, Limits
 from exporter.export.listen import listen
 
-SWITCH_INTERVAL = 0.0001
+SWITCH_INTERVAL = 0.00005
 """Seconds for which a busy thread may keep the others waiting (``sys.setswitchinterval``).
 
 An answer from memory makes some twenty calls that let go of the interpreter's lock and ask for it again. While a scan
-computes in another thread each has to wait this long, and with Python's 5 ms that adds up to a tenth of a second. It
+computes in another thread each has to wait this long, and with Python's 5 ms that adds up to tens of milliseconds. It
 costs nothing while no thread waits."""
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})

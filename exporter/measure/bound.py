@@ -18,11 +18,13 @@ class Bound:
     inode beyond the first are allowed for as they come up, since hard links may outnumber inodes.
     """
 
-    __slots__ = ("_left", "_pace")
+    __slots__ = ("_limit", "_pace", "looked")
 
     def __init__(self, pace: Pace, *, limit: int) -> None:
         self._pace = pace
-        self._left = limit
+        self._limit = limit
+        self.looked = 0
+        """Entries looked at."""
 
     def __call__(self, entries: int) -> None:
         """Count entries.
@@ -30,14 +32,14 @@ class Bound:
         Raises:
             OutgrownError: They are more than the limit.
         """
-        self._left -= entries
+        self.looked += entries
         self._pace(entries)
-        if self._left < 0:
+        if self.looked > self._limit:
             raise OutgrownError
 
     def allow(self, names: int) -> None:
         """Let the walk meet so many names on top."""
-        self._left += names
+        self._limit += names
 
 
 def honest_limit(fd: int) -> int:

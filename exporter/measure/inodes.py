@@ -36,6 +36,11 @@ class InodeSet:
     def __len__(self) -> int:
         return len(self._recent) + sum(map(len, self._sorted))
 
+    @property
+    def runs(self) -> int:
+        """How many sorted arrays are searched."""
+        return len(self._sorted)
+
     def _is_sorted(self, inode: int) -> bool:
         for numbers in self._sorted:
             at = bisect_left(numbers, inode)

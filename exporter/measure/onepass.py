@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from exporter.measure.bound import Bound
 from exporter.measure.descent import Descent, is_gone
 from exporter.measure.growers import Growers
-from exporter.measure.listing import BATCH, BLOCK, Found, look
+from exporter.measure.listing import BATCH, BLOCK, NEVER, Found, look
 from exporter.measure.table import Directory, Linked, Table
 from exporter.measure.walk import Walked
 
@@ -43,8 +43,8 @@ class OnePass:
     """One pass, quick or full."""
 
     __slots__ = (
-        "_bound", "_descent", "_full", "_growers", "_has_recent", "_hot", "_levels", "_linked", "_links", "_missed",
-        "_now", "_recent", "_room", "_seen", "_table",
+        "_bound", "_descent", "_growers", "_has_recent", "_hot", "_levels", "_linked", "_links", "_missed", "_now",
+        "_recent", "_room", "_seen", "_stale", "_table", "allowance", "has_stale", "refreshed",
     )  # fmt: skip
 
     def __init__(
@@ -54,11 +54,12 @@ class OnePass:
         *,
         bound: Bound,
         growers: Growers,
-        full: bool,
         now: float,
         recent: float,
         room: int,
         number: int,
+        stale: int,
+        allowance: int,
     ) -> None:
         """Prepare a pass.
 
@@ -67,21 +68,28 @@ class OnePass:
             descent: At the top.
             bound: Told of the progress.
             growers: Offered what grew.
-            full: Read every directory.
             now: When the pass begins, Unix seconds.
             recent: A file that changed since then makes its directory hot, Unix seconds.
             room: The weight that the table may have.
             number: Marks what the pass came by; larger than the last pass's.
+            stale: Directories that were last read by an earlier pass than this are read again,
+            allowance: as long as they have fewer entries together than this; `NEVER` makes it a full pass.
         """
         self._table = table
         self._descent = descent
         self._bound = bound
         self._growers = growers
-        self._full = full
         self._now = now
         self._recent = int(recent)
         self._room = room
         self._seen = number
+        self._stale = stale
+        self.allowance = allowance
+        """What is left of it; negative where the last directory had more entries than were left."""
+        self.refreshed = 0
+        """Entries of directories that were read only because they were stale."""
+        self.has_stale = False
+        """Whether the allowance was too small for all."""
         self._levels: list[_Level] = []
         self._hot: list[tuple[int, str]] = []
         self._has_recent = False
@@ -97,10 +105,11 @@ class OnePass:
             TableFullError: The table outgrew its room.
         """
         levels = self._levels
+        is_full = self.allowance == NEVER
         self._arrive("", self._descent.top)
         while levels:
             names = levels[-1].names
-            if not self._full:
+            if not is_full:
                 self._skim(names)
             if names:
                 self._enter(names.pop())
@@ -134,7 +143,7 @@ class OnePass:
             known = directories.get(status.st_ino)
             if known is None or known.changed != status.st_ctime_ns or known.is_hot or known.children:
                 break
-            if status.st_dev != device:
+            if status.st_dev != device or (known.read < self._stale and self._may_refresh()):
                 break
             known.seen = seen
             names.pop()
@@ -169,7 +178,21 @@ class OnePass:
             self._levels.append(_Level(name))
 
     def _is_due(self, known: Directory, status: os.stat_result) -> bool:
-        return self._full or known.is_hot or known.changed != status.st_ctime_ns
+        if known.is_hot or known.changed != status.st_ctime_ns:
+            return True
+        if known.read >= self._stale or not self._may_refresh():
+            return False
+        entries = known.files + 1
+        self.allowance -= entries
+        self.refreshed += entries
+        return True
+
+    def _may_refresh(self) -> bool:
+        """Whether a directory may be read that is neither changed nor hot; that one has waited if not."""
+        if self.allowance > 0:
+            return True
+        self.has_stale = True
+        return False
 
     def _leave(self) -> None:
         left = self._levels.pop()
@@ -196,6 +219,7 @@ class OnePass:
             size=found.size,
             blocks=found.blocks + status.st_blocks,
             files=found.files,
+            read=self._seen,
             seen=self._seen,
         )
         if self._links:

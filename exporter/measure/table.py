@@ -35,6 +35,8 @@ class Directory:
     """Inodes with several names → how many of those are in here."""
     hot_files: Mapping[str, int] = field(default_factory=lambda: _NO_FILES)
     """The largest of the files that changed lately → blocks."""
+    read: int = 0
+    """The last pass that read it."""
     seen: int = 0
     """The last pass that came by."""
 

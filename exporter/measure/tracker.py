@@ -1,11 +1,15 @@
 """Remeasures a writable layer cheaply, by what it remembers of each directory.
 
-A *quick* pass looks at every known directory's time of change, and reads again those where it differs, and the hot
-set: directories that hold files which changed lately. So it sees every file that is new, gone or renamed, and all
-growth of files in use, at a cost by directories. A *full* pass reads everything. The one thing left to it is what
-happens in place to a file that rested for longer than ``hot_for``.
+A *quick* pass looks at every known directory's time of change, and reads again those where it differs, and the hot set:
+directories that hold files which changed lately. So it sees every file that is new, gone or renamed, and all growth of
+files in use, at a cost by directories. A *full* pass reads everything. The one thing left to it is what happens in
+place to a file that rested.
 
-Memory is by directories too, and by names of files that have several. A layer that has more of both than
+Full passes over a large tree take long, and for that time nothing else would be known of it. So quick passes can do
+their work bit by bit: each reads a part of what has not been read for longest, and after ``full_period`` everything
+has been read.
+
+Memory is by directories too, and by names of files that have several. A tree that has more of both than
 ``max_directories`` is measured by plain walks instead.
 """
 
@@ -16,13 +20,19 @@ from dataclasses import dataclass
 from exporter.measure.bound import Bound, OutgrownError, honest_limit
 from exporter.measure.descent import Descent
 from exporter.measure.growers import Grower, Growers
-from exporter.measure.listing import Pace, unhurried
+from exporter.measure.listing import NEVER, Pace, unhurried
 from exporter.measure.onepass import OnePass, TableFullError
 from exporter.measure.table import Table
 from exporter.measure.walk import Walked, measure
 
 MAX_DIRECTORIES = 200_000
+"""Records of some 400 bytes."""
+
 HOT_FOR = 120.0
+"""Longer than the kernel keeps written data back, so that a hot file's blocks have settled before it rests."""
+
+CHEAP = 100_000
+"""Inodes that a full pass reads in less than a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +41,15 @@ class Pass:
 
     walked: Walked
     full: bool
-    """Whether everything was read: a quick pass becomes a full one where only that gives the exact figure."""
+    """Whether it read everything."""
+    read_since: float
+    """Every file has been looked at since then, Unix seconds; minus infinity where that is not so yet."""
+    looked: int
+    """Entries looked at: what the pass cost the disk."""
+    refreshed: int
+    """Those of them that were looked at though nothing hinted at a change."""
+    full_only: bool
+    """Whether the tree is above the limit, so that every pass reads everything, and nobody can tell who grew."""
     growers: tuple[Grower, ...]
     """Who grew most since the last pass, the largest first; none in the first pass, and none by a plain walk."""
 
@@ -40,7 +58,8 @@ class Tracker:
     """One tree, measured again and again."""
 
     __slots__ = (
-        "_began", "_clock", "_hot_for", "_is_sound", "_max_directories", "_number", "_path", "_table", "full_only",
+        "_allowance", "_began", "_cheap", "_clock", "_cycle", "_cycle_began", "_hot_for", "_is_cycle_done", "_is_sound",
+        "_max_directories", "_number", "_path", "_read_since", "_table", "full_only",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +69,7 @@ class Tracker:
         clock: Callable[[], float],
         max_directories: int = MAX_DIRECTORIES,
         hot_for: float = HOT_FOR,
+        cheap: int = CHEAP,
     ) -> None:
         """Track the tree at ``path``.
 
@@ -58,83 +78,149 @@ class Tracker:
             clock: Unix seconds, by the clock that the filesystem stamps changes with.
             max_directories: Records kept at most.
             hot_for: Seconds after its last change in which every pass looks at a file.
+            cheap: Inodes up to which a quick pass becomes a full one where only that is exact.
         """
         self._path = path
         self._clock = clock
         self._max_directories = max_directories
         self._hot_for = hot_for
+        self._cheap = cheap
         self._table = Table()
         self._number = 0
         self._began = math.inf
-        """When the last whole pass began; Unix seconds."""
+        """When the last pass began that came by everything."""
         self._is_sound = False
+        """Whether that was the last one."""
+        self._cycle = 0
+        """What was last read by an earlier pass than this is still to be read."""
+        self._cycle_began = math.inf
+        self._is_cycle_done = False
+        self._allowance = 0.0
+        """Entries that may be read of those that are still to be read; negative where too many were."""
+        self._read_since = -math.inf
         self.full_only = False
         """Whether the tree is above the limit, so that every pass is a plain walk."""
 
     @property
     def weight(self) -> int:
-        """Records kept now, each of some 400 bytes."""
+        """Records kept now."""
         return self._table.weight
 
-    def quick(self, *, pace: Pace = unhurried) -> Pass:
-        """Measure what may have changed since the last pass; see `full` for the rest."""
-        if self.full_only or not self._is_sound:
-            return self.full(pace=pace)
-        growers = Growers()
-        done = self._track(pace, growers, full=False)
-        if done is not None and not self._table.has_stray_names:
-            return done
-        return self._full(pace, growers)
+    def quick(self, *, full_period: float = math.inf, pace: Pace = unhurried) -> Pass:
+        """Measure what may have changed since the last pass.
 
-    def full(self, *, pace: Pace = unhurried) -> Pass:
-        """Measure everything.
+        Where it finds a further name of a file that had one, and the old name in no place that it read, the file counts
+        twice until the old one's directory is read: in a small tree at once, which makes it a full pass, in a large one
+        in the course of the next ``full_period``.
 
         Args:
+            full_period: Seconds in which to read everything once, a part in each pass.
             pace: As for `measure`. What it raises ends the pass; the next one is full.
 
         Raises:
             OSError: As for `measure`.
         """
+        if self.full_only or not self._is_sound:
+            return self.full(pace=pace)
+        now = self._clock()
+        if self._is_cycle_done and now - self._cycle_began >= full_period:
+            self._begin_cycle(now, number=self._number + 1)
+        if not self._is_cycle_done:
+            inodes = self._table.usage.inodes
+            self._allowance += inodes * min(1.0, max(0.0, now - self._began) / full_period)
+        growers = Growers()
+        done = self._track(pace, growers, now, int(self._allowance))
+        if done is not None and self._table.has_stray_names:
+            if done.walked.usage.inodes > self._cheap:
+                self._begin_cycle(now, number=self._number)
+                return done
+            done = None
+        return done or self._full(pace, growers)
+
+    def full(self, *, pace: Pace = unhurried) -> Pass:
+        """Measure everything; arguments and errors as for `quick`."""
         return self._full(pace, Growers())
 
     def _full(self, pace: Pace, growers: Growers) -> Pass:
-        done = None if self.full_only else self._track(pace, growers, full=True)
-        if done is not None:
-            return done
-        walked = measure(self._path, pace=pace)
-        self.full_only = walked.directories + walked.links > self._max_directories
-        return Pass(walked=walked, full=True, growers=())
-
-    def _track(self, pace: Pace, growers: Growers, *, full: bool) -> Pass | None:
-        """Do one pass on the table; None where the table outgrew its limit, and was given up."""
         now = self._clock()
-        recent = min(now - self._hot_for, self._began)
-        is_first = not self._table.directories
+        if not self.full_only:
+            self._begin_cycle(now, number=self._number + 1)
+            done = self._track(pace, growers, now, NEVER)
+            if done is not None:
+                return done
+        looked = 0
+
+        def count(entries: int) -> None:
+            nonlocal looked
+            looked += entries
+            pace(entries)
+
+        walked = measure(self._path, pace=count)
+        self.full_only = walked.directories + walked.links > self._max_directories
+        return Pass(
+            walked=walked,
+            full=True,
+            read_since=now,
+            looked=looked,
+            refreshed=looked,
+            full_only=self.full_only,
+            growers=(),
+        )
+
+    def _track(self, pace: Pace, growers: Growers, now: float, allowance: int) -> Pass | None:
+        """Do one pass on the table; None where the table outgrew its limit, and was given up."""
+        # What was there before the first pass is no growth.
+        offered = growers if self._table.directories else Growers()
         self._is_sound = False
         self._number += 1
         self._table.begin_pass()
+        cut = False
         with Descent(self._path) as descent:
+            bound = Bound(pace, limit=honest_limit(descent.fd))
             run = OnePass(
                 self._table,
                 descent,
-                bound=Bound(pace, limit=honest_limit(descent.fd)),
-                # What was there before the first pass is no growth.
-                growers=Growers() if is_first else growers,
-                full=full,
+                bound=bound,
+                growers=offered,
                 now=now,
-                recent=recent,
+                recent=min(now - self._hot_for, self._began),
                 room=self._max_directories,
                 number=self._number,
+                stale=self._cycle,
+                allowance=allowance,
             )
             try:
                 run.run()
             except OutgrownError:
-                return Pass(walked=run.result(cut=True), full=full, growers=growers.ranked())
+                cut = True
             except TableFullError:
                 self._table = Table()
                 self.full_only = True
                 return None
+        if not cut:
+            self._finish(run, now)
+        return Pass(
+            walked=run.result(cut=cut),
+            full=allowance == NEVER,
+            read_since=self._read_since,
+            looked=bound.looked,
+            refreshed=run.refreshed,
+            full_only=False,
+            growers=growers.ranked(),
+        )
+
+    def _finish(self, run: OnePass, now: float) -> None:
         self._table.sweep(self._number)
         self._is_sound = True
         self._began = now
-        return Pass(walked=run.result(cut=False), full=full, growers=growers.ranked())
+        self._allowance -= run.refreshed
+        if not run.has_stale:
+            self._is_cycle_done = True
+            self._read_since = self._cycle_began
+
+    def _begin_cycle(self, now: float, *, number: int) -> None:
+        """From pass ``number`` on, read everything once."""
+        self._cycle = number
+        self._cycle_began = now
+        self._is_cycle_done = False
+        self._allowance = 0.0

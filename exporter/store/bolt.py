@@ -14,9 +14,9 @@ read, then all pages read were those of N.
 
 import sys
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import itemgetter
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, Union
 
 from exporter.store.boltfile import (
     BoltBusyError,
@@ -39,11 +39,15 @@ __all__ = [
     "Limits",
     "Memory",
     "Transaction",
+    "Tree",
     "identity",
     "snapshot",
 ]
 
 T = TypeVar("T")
+
+Tree = Mapping[bytes, Union[bytes, "Tree"]]
+"""A bucket's contents: values, and what the buckets inside hold."""
 
 _BUCKET_HEADER: Final = 16
 """Bytes of a bucket's value before an inline page: root page id u64, 0 where the page is inline, and sequence u64."""
@@ -161,6 +165,14 @@ class Bucket:
         """The values with their keys, in the order of the keys."""
         for leaf in self._leaves():
             yield from [(key, value) for key, value, is_bucket in leaf if not is_bucket]
+
+    def contents(self) -> "Tree":
+        """All that it holds, as far down as there are buckets."""
+        found: dict[bytes, bytes | Tree] = {}
+        for leaf in self._leaves():
+            for key, value, is_bucket in leaf:
+                found[key] = self._open(key, value).contents() if is_bucket else value
+        return found
 
     def bucket(self, *names: bytes) -> "Bucket | None":
         """The bucket down this path; None where there is none."""

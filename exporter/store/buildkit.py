@@ -22,17 +22,17 @@ Source: moby ``builder/builder-next/adapters/snapshot``; BuildKit ``cache/metada
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 from exporter.store import bolt
-from exporter.store.catalog import CacheID, ChainID, Problem, ProblemKind
+from exporter.store.boltrecords import Faults, Parsed, Records
+from exporter.store.catalog import CacheID, ChainID, Problem
 from exporter.store.documents import Document, parse
 from exporter.store.layerdb import cache_id
 from exporter.store.records import DIGEST, Malformed, ascii_text, digest, quoted
 
-Row = TypeVar("Row")
 T = TypeVar("T")
 
 REGULAR: Final = "regular"
@@ -90,8 +90,8 @@ class BuildCache:
     snapshots: Mapping[str, CacheSnapshot] = field(default_factory=dict)
     records: Mapping[str, CacheRecord] = field(default_factory=dict)
     complete: bool = True
-    """Whether both databases were read, and every row that could name a directory. If not, what is not named here may
-    be the builder's all the same."""
+    """Whether both databases were read, and every row in them; not so beside an engine that commits all the time. If
+    not, what is not named here may be the builder's all the same."""
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -134,35 +134,30 @@ class BuildCacheReader:
     """Reads ``buildkit/`` below an engine's root, each database anew only after something was committed to it."""
 
     def __init__(self, *, limits: bolt.Limits | None = None) -> None:
-        self._snapshots = _Table(lambda tx: tx.buckets(), parse_snapshot, limits)
-        self._records = _Table(_main, parse_record, limits)
+        self._snapshots: Records[Mapping[str, CacheSnapshot]] = Records(_snapshots, empty={}, limits=limits)
+        self._records: Records[Mapping[str, CacheRecord]] = Records(_records, empty={}, limits=limits)
 
     def read(self, root: str) -> BuildCache:
-        """The build cache of the engine whose root is *root*; an empty one where there is none.
-
-        A database to which the engine committed all the time is no problem, but makes the cache incomplete.
-        """
+        """The build cache of the engine whose root is *root*; an empty one where there is none."""
         snapshots = self._snapshots.read(f"{root}/buildkit/snapshots.db")
         records = self._records.read(f"{root}/buildkit/metadata_v2.db")
         return BuildCache(
-            snapshots=snapshots.rows,
-            records=records.rows,
+            snapshots=snapshots.value,
+            records=records.value,
             complete=snapshots.complete and records.complete,
             problems=snapshots.problems + records.problems,
         )
 
 
-def _main(tx: bolt.Transaction) -> Iterable[tuple[bytes, bolt.Bucket]]:
+def _snapshots(tx: bolt.Transaction, faults: Faults) -> Mapping[str, CacheSnapshot]:
+    return faults.parsed(tx.buckets(), lambda key, bucket: parse_snapshot(key, dict(bucket.items())))
+
+
+def _records(tx: bolt.Transaction, faults: Faults) -> Mapping[str, CacheRecord]:
     main = tx.bucket(b"_main")
-    return () if main is None else main.buckets()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parsed(Generic[Row]):
-    """A row, and what was wrong with those of its values that were left out."""
-
-    row: Row
-    remarks: tuple[str, ...] = ()
+    if main is None:
+        return {}
+    return faults.parsed(main.buckets(), lambda record_id, bucket: parse_record(record_id, dict(bucket.items())))
 
 
 def parse_snapshot(key: str, values: Mapping[bytes, bytes]) -> Parsed[CacheSnapshot]:
@@ -189,7 +184,7 @@ def parse_snapshot(key: str, values: Mapping[bytes, bytes]) -> Parsed[CacheSnaps
         parent=_optional(values, b"parent", _row_key, remarks),
         size=_optional(values, b"size", _byte_count, remarks),
     )
-    return Parsed(row=row, remarks=tuple(remarks))
+    return Parsed(record=row, remarks=tuple(remarks))
 
 
 def _optional(
@@ -239,7 +234,7 @@ def parse_record(record_id: str, values: Mapping[bytes, bytes]) -> Parsed[CacheR
         usage_count=fields.number("cache.usageCount") or 0,
         size=size if size is not None and size >= 0 else None,
     )
-    return Parsed(row=record, remarks=tuple(fields.remarks))
+    return Parsed(record=record, remarks=tuple(fields.remarks))
 
 
 class _Fields:
@@ -276,65 +271,3 @@ class _Fields:
         value = take(document)
         self.remarks.extend(f"{key}: {problem.reason}" for problem in document.remarks.problems(""))
         return value
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Contents(Generic[Row]):
-    rows: Mapping[str, Row]
-    faults: tuple[tuple[str, str], ...]
-    """Keys, and what is wrong there."""
-    complete: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Reading(Generic[Row]):
-    rows: Mapping[str, Row] = field(default_factory=dict)
-    complete: bool = True
-    problems: tuple[Problem, ...] = ()
-
-
-class _Table(Generic[Row]):
-    """The rows of one database, one bucket each, remembered until it changes."""
-
-    def __init__(
-        self,
-        rows: Callable[[bolt.Transaction], Iterable[tuple[bytes, bolt.Bucket]]],
-        parse_row: Callable[[str, Mapping[bytes, bytes]], Parsed[Row]],
-        limits: bolt.Limits | None,
-    ) -> None:
-        self._rows = rows
-        self._parse_row = parse_row
-        self._memory = bolt.Memory(self._contents, limits=limits)
-
-    def read(self, path: str) -> _Reading[Row]:
-        try:
-            contents = self._memory.read(path)
-        except FileNotFoundError:
-            return _Reading()
-        except bolt.BoltBusyError:
-            return _Reading(complete=False)
-        except bolt.BoltError as error:
-            unreadable = isinstance(error.__cause__, OSError)
-            kind = ProblemKind.UNREADABLE_RECORD if unreadable else ProblemKind.MALFORMED_RECORD
-            return _Reading(complete=False, problems=(Problem(path=path, kind=kind, reason=error.reason),))
-        problems = tuple(
-            Problem(path=path, kind=ProblemKind.MALFORMED_RECORD, reason=f"{quoted(key)}: {reason}")
-            for key, reason in contents.faults
-        )
-        return _Reading(rows=contents.rows, complete=contents.complete, problems=problems)
-
-    def _contents(self, tx: bolt.Transaction) -> _Contents[Row]:
-        rows: dict[str, Row] = {}
-        faults: list[tuple[str, str]] = []
-        complete = True
-        for raw_key, bucket in self._rows(tx):
-            key = raw_key.decode("ascii", "backslashreplace")
-            try:
-                parsed = self._parse_row(key, dict(bucket.items()))
-            except Malformed as error:
-                faults.append((key, str(error)))
-                complete = False
-                continue
-            rows[key] = parsed.row
-            faults.extend((key, remark) for remark in parsed.remarks)
-        return _Contents(rows=rows, faults=tuple(faults), complete=complete)

@@ -34,6 +34,23 @@ def short_id(identity: str) -> str:
     return identity.removeprefix("sha256:")[:12]
 
 
+class Source(enum.StrEnum):
+    """What the engine's records are read from. One that was not read whole leaves questions open."""
+
+    DIRECTORIES = "directories"
+    """The storage directories themselves, and what lies below each."""
+    LAYERS = "layers"
+    MOUNTS = "mounts"
+    """The records of writable layers."""
+    OVERLAYS = "overlays"
+    """The kernel's own list of what is mounted."""
+    CACHE = "cache"
+    """The builder's databases."""
+    IMAGES = "images"
+    REFERENCES = "references"
+    CONTAINERS = "containers"
+
+
 class ProblemKind(enum.StrEnum):
     """What can be wrong with a record, or between two. Values are label values: part of the metrics contract."""
 
@@ -219,11 +236,43 @@ class Directory:
     """Mounted now: the engine makes ``merged`` when it mounts and removes it after."""
     modified: float
     """When the directory's own entries last changed, Unix seconds."""
+    linked: float | None = None
+    """When its ``link`` was written, Unix seconds: the engine does that once, when it makes the directory. None where
+    there is no such record."""
+
+    @property
+    def made(self) -> float:
+        """When the engine made it, Unix seconds; without a ``link`` not before its entries last changed."""
+        return self.modified if self.linked is None else self.linked
 
     @property
     def is_init(self) -> bool:
         """Whether it is the init layer of a container."""
         return self.name.endswith("-init")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """A layer that the engine is removing, or failed to: ``layerdb/sha256/<hex>-<random>-removing/``. It is no layer
+    any more; its storage directory goes before its record does."""
+
+    record: str
+    """The record's absolute path."""
+    cache_id: CacheID | None
+    """The storage directory, which may be gone; None where the record does not name it any more."""
+    modified: float
+    """When the record was last touched, Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteSet:
+    """A layer's record while its files are unpacked: ``layerdb/tmp/write-set-<random>/``. The last step of a pull, load
+    or build renames it to the layer's record; one that the engine died over stays for good."""
+
+    record: str
+    """The record's absolute path."""
+    modified: float
+    """When anything in it was last written, Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,6 +306,21 @@ class Store:
     directories: Mapping[CacheID, Directory] = field(default_factory=dict)
     short_links: Mapping[str, str] = field(default_factory=dict)
     """``l/<short name>`` → the symlink's target, as stored (``../<cache-id>/diff``)."""
+    internal: frozenset[str] = frozenset()
+    """Entries of the directory root that are no storage directories: the short links, what the engine tries out."""
+    removals: tuple[Removal, ...] = ()
+    write_sets: tuple[WriteSet, ...] = ()
+    cache_directories: frozenset[CacheID] = frozenset()
+    """Every storage directory that the build cache's records name; those of cached layers may be among them."""
+    cache_layers: frozenset[ChainID] = frozenset()
+    """The layers that the build cache uses itself; it needs those below them as well."""
+    overlaid: frozenset[CacheID] = frozenset()
+    """Storage directories that an overlay mount uses now, as upper, work or lower, as far as mounts can be seen."""
+    engine_started: float | None = None
+    """When the engine that uses the store was last started, Unix seconds, or a moment before; None where nothing
+    tells."""
+    unread: frozenset[Source] = frozenset()
+    """What was not read whole: what it would have named cannot be told from what nobody names."""
     problems: tuple[Problem, ...] = ()
 
     def diff_path(self, directory: CacheID) -> str:

@@ -5,6 +5,7 @@ container is made. The configuration holds the environment, so passwords: only w
 it, and nothing is logged. Source: moby ``container/container.go``, ``container/state.go``.
 """
 
+import os
 import re
 
 from exporter.store.catalog import (
@@ -18,6 +19,7 @@ from exporter.store.catalog import (
 )
 from exporter.store.documents import Document, parse
 from exporter.store.records import (
+    FILLED_IN,
     LARGE,
     Folder,
     Malformed,
@@ -39,8 +41,8 @@ class ContainerReader:
     def __init__(self) -> None:
         self._shelf: Shelf[Container | ContainerID] = Shelf()
         self.nameless: frozenset[ContainerID] = frozenset()
-        """The containers of the last reading that have a host configuration and no configuration: the engine is making
-        or removing them, or lost it."""
+        """The containers of the last reading that have a host configuration and, for a while already, no configuration:
+        the engine is removing them, or lost it."""
 
     def read(self, folder: Folder | None, scan: Scan) -> dict[ContainerID, Container]:
         """All containers, by ID. One whose configuration cannot be read is there without a name or state: it
@@ -53,7 +55,7 @@ class ContainerReader:
             scan.identities(folder, passing=_never),
             scan=scan,
             stamp=folder.stamp,
-            read=lambda name: _read_container(folder, name),
+            read=lambda name: _read_container(folder, name, scan.now),
         )
         self.nameless = frozenset(ContainerID(name) for name, made in found.items() if isinstance(made, str))
         return {made.container_id: made for made in found.values() if not isinstance(made, str)}
@@ -63,11 +65,11 @@ def _never(_name: str) -> bool:
     return False
 
 
-def _read_container(folder: Folder, name: str) -> Reading[Container | ContainerID]:
+def _read_container(folder: Folder, name: str, now: float) -> Reading[Container | ContainerID]:
     container_id = ContainerID(name)
     try:
         with folder.inside(name) as record:
-            return _read_files(container_id, record)
+            return _read_files(container_id, record, now)
     except FileNotFoundError:
         raise
     except (Malformed, OSError) as error:
@@ -75,11 +77,12 @@ def _read_container(folder: Folder, name: str) -> Reading[Container | ContainerI
         return Reading(value=_container(container_id, Document({}), Document({})), problems=lost.problems)
 
 
-def _read_files(container_id: ContainerID, record: Folder) -> Reading[Container | ContainerID]:
+def _read_files(container_id: ContainerID, record: Folder, now: float) -> Reading[Container | ContainerID]:
     config, host = _document(record, CONFIG), _document(record, HOST_CONFIG)
     if config.value is None and not config.problems:
-        # hostconfig.json is written first, when nothing but the rename of config.v2.json is left to do.
-        return Reading(value=container_id if record.exists(HOST_CONFIG) else None)
+        # hostconfig.json comes first: its directory changed last when config.v2.json should have come.
+        lost = record.exists(HOST_CONFIG) and now - os.fstat(record.descriptor).st_mtime >= FILLED_IN
+        return Reading(value=container_id if lost else None, complete=lost)
     container = _container(container_id, config.value or Document({}), host.value or Document({}))
     if config.value is not None and not container.removing:
         host = required(host, ProblemKind.MISSING_RECORD, record.path_of(HOST_CONFIG))

@@ -74,6 +74,11 @@ class Location:
         return f"{self.layer_store}/layerdb/sha256"
 
     @property
+    def write_sets(self) -> str:
+        """Where the layers' records are while they are written."""
+        return f"{self.layer_store}/layerdb/tmp"
+
+    @property
     def mounts(self) -> str:
         """Where the records of writable layers are."""
         return f"{self.layer_store}/layerdb/mounts"

@@ -4,27 +4,38 @@ The engine makes a layer, then the image, then the name; it removes in the oppos
 are listed before all records, so that a directory that appears meanwhile cannot look as if no record named it.
 Reading the names first, then the images, then the layers, means that what a name leads to was there when the name
 was read, unless it is being removed. What remains is told apart by a second look (``exporter/survey.py``).
+
+A layer's record is renamed before its storage directory goes, so what is being removed is read after the layers, and
+the builder's databases are read before them: it lets go of what became a layer.
 """
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 
-from exporter.store.catalog import Container, ContainerID, Mount, ProblemKind, Store
+from exporter.store.buildkit import BuildCache, BuildCacheReader
+from exporter.store.catalog import Container, ContainerID, Mount, Problem, ProblemKind, Source, Store
 from exporter.store.containers import CONFIG, ContainerReader
 from exporter.store.detect import Location
+from exporter.store.engine import EngineClock
 from exporter.store.graphdir import SHORT_LINKS, DirectoryReader
 from exporter.store.imagedb import ImageReader
 from exporter.store.layerdb import LayerReader, MountReader
+from exporter.store.overlays import Overlays, read_overlays
 from exporter.store.records import NO_FILE, Folder, Scan, open_folder
+from exporter.store.remains import read_removals, read_write_sets
 from exporter.store.repositories import NAME, RepositoriesReader
 
 
 class StoreReader:
     """Reads one store again and again, parsing only what changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, proc: str = "/proc") -> None:
+        """*proc* is where the kernel tells of processes and mounts."""
+        self._proc = proc
+        self._engines = EngineClock(proc=proc)
+        self._cache = BuildCacheReader()
         self._directories = DirectoryReader()
         self._repositories = RepositoriesReader()
         self._images = ImageReader()
@@ -49,7 +60,12 @@ class StoreReader:
             containers = self._containers.read(folder(location.containers, shared), shared)
             images = self._images.read(folder(location.image_contents), folder(location.image_metadata), scan)
             mounts = self._mounts.read(folder(location.mounts), scan)
-            layers = self._layers.read(folder(location.layers), scan)
+            cache = self._read_cache(location, shared)
+            layer_folder = folder(location.layers)
+            layers = self._layers.read(layer_folder, scan)
+            removals = read_removals(layer_folder, scan)
+            write_sets = read_write_sets(folder(location.write_sets), scan)
+        overlays = self._read_overlays(shared)
         # The mount goes before the container's directory does: these are not being removed.
         lost = [f"{location.containers}/{name}/{CONFIG}" for name in self._containers.nameless & mounts.keys()]
         store = Store(
@@ -67,10 +83,36 @@ class StoreReader:
             mounts=mounts,
             directories=directories,
             short_links=short_links,
+            internal=self._directories.internal,
+            removals=removals,
+            write_sets=write_sets,
+            cache_directories=frozenset(cache.known_directories),
+            cache_layers=frozenset(cache.chain_ids),
+            overlaid=overlays.directories(short_links),
+            engine_started=self._engines.started(location.root),
         )
         for path in (*lost, *_missing(location, store)):
             scan.problem(ProblemKind.MISSING_RECORD, path, NO_FILE)
-        return dataclasses.replace(store, problems=tuple(scan.problems[already:]))
+        problems = tuple(scan.problems[already:])
+        unread = set(_unread(location, (*problems, *(() if shared is scan else shared.problems))))
+        if not cache.complete:
+            unread.add(Source.CACHE)
+        if overlays.unreadable:
+            unread.add(Source.OVERLAYS)
+        return dataclasses.replace(store, problems=problems, unread=frozenset(unread))
+
+    def _read_cache(self, location: Location, scan: Scan) -> BuildCache:
+        """The build cache of the engine, whichever of its drivers holds it."""
+        cache = self._cache.read(location.root)
+        scan.problems += cache.problems
+        return cache
+
+    def _read_overlays(self, scan: Scan) -> Overlays:
+        """What is mounted, for all stores alike."""
+        overlays = read_overlays(self._proc)
+        for path, error in overlays.unreadable:
+            scan.unreadable(path, error)
+        return overlays
 
 
 def _open(stack: ExitStack, path: str, scan: Scan) -> Folder | None:
@@ -83,6 +125,23 @@ def _open(stack: ExitStack, path: str, scan: Scan) -> Folder | None:
     except OSError as error:
         scan.unreadable(path, error)
         return None
+
+
+def _unread(location: Location, problems: Iterable[Problem]) -> Iterator[Source]:
+    """What the reading of which went wrong, as its problems tell by their paths."""
+    sources = {
+        location.directory_root: Source.DIRECTORIES,
+        location.layers: Source.LAYERS,
+        location.mounts: Source.MOUNTS,
+        location.image_contents: Source.IMAGES,
+        location.image_metadata: Source.IMAGES,
+        location.containers: Source.CONTAINERS,
+        f"{location.layer_store}/{NAME}": Source.REFERENCES,
+    }
+    for problem in problems:
+        for path, source in sources.items():
+            if f"{problem.path}/".startswith(f"{path}/"):
+                yield source
 
 
 def _missing(location: Location, store: Store) -> Iterator[str]:

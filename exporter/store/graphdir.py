@@ -12,7 +12,17 @@ import stat
 from collections.abc import Mapping
 
 from exporter.store.catalog import CacheID, Directory
-from exporter.store.records import Folder, Reading, Scan, Shelf, Stamp, read_line, stamp_of
+from exporter.store.records import (
+    LOST_AND_FOUND,
+    Folder,
+    Reading,
+    Scan,
+    Shelf,
+    Stamp,
+    damaged_by,
+    read_line,
+    stamp_of,
+)
 
 SHORT_LINKS = "l"
 _SCRATCH = ("check-overlayfs-support", "opaque-bug-check", "metacopy-check")
@@ -26,23 +36,34 @@ class DirectoryReader:
         self._directories: Shelf[Directory] = Shelf()
         self._links: Shelf[str] = Shelf()
         self._tables: Shelf[Mapping[str, str]] = Shelf()
+        self.internal: frozenset[str] = frozenset()
+        """The entries of the last reading that are no storage directories: the engine's own, and the filesystem's."""
 
     def read(self, folder: Folder | None, scan: Scan) -> dict[CacheID, Directory]:
         """All storage directories, by name."""
         if folder is None:
+            self.internal = frozenset()
             return {}
+        names = scan.names(folder)
+        internal = {name for name in names if name == SHORT_LINKS or name.startswith(_SCRATCH)}
+        if folder.exists(LOST_AND_FOUND):
+            internal.add(LOST_AND_FOUND)
 
         def stamp(name: str) -> Stamp | None:
             status = folder.status(name)
-            return stamp_of(status) if stat.S_ISDIR(status.st_mode) else None
+            if stat.S_ISDIR(status.st_mode):
+                return stamp_of(status)
+            internal.add(name)
+            return None
 
         directories = self._directories.read_all(
             folder,
-            (name for name in scan.names(folder) if name != SHORT_LINKS and not name.startswith(_SCRATCH)),
+            (name for name in names if name not in internal),
             scan=scan,
             stamp=stamp,
             read=lambda name: _read_directory(folder, name),
         )
+        self.internal = frozenset(internal)
         return {CacheID(name): directory for name, directory in directories.items()}
 
     def read_short_links(self, folder: Folder | None, scan: Scan) -> Mapping[str, str]:
@@ -58,17 +79,20 @@ class DirectoryReader:
         ).get(".", {})
 
     def _read_links(self, folder: Folder, scan: Scan) -> Reading[Mapping[str, str]]:
-        inodes = folder.symlinks()
-        # A target never changes while the inode stays.
-        return Reading(
-            value=self._links.read_all(
-                folder,
-                inodes,
-                scan=scan,
-                stamp=lambda name: (inodes[name], 0, 0, 0),
-                read=lambda name: Reading(value=folder.target(name)),
-            )
+        try:
+            inodes = folder.symlinks()
+        except OSError as error:
+            return damaged_by(error, folder.path)
+        already = len(scan.problems)
+        targets = self._links.read_all(
+            folder,
+            inodes,
+            scan=scan,
+            # A target never changes while the inode stays.
+            stamp=lambda name: (inodes[name], 0, 0, 0),
+            read=lambda name: Reading(value=folder.target(name)),
         )
+        return Reading(value=targets, complete=len(scan.problems) == already)
 
 
 def _read_directory(folder: Folder, name: str) -> Reading[Directory]:
@@ -77,6 +101,7 @@ def _read_directory(folder: Folder, name: str) -> Reading[Directory]:
         entries = inside.directories()
         link = read_line(inside, "link", str)
         lower = read_line(inside, "lower", _lower)
+        linked = _written(inside, "link")
     directory = Directory(
         name=CacheID(name),
         link=link.value,
@@ -86,6 +111,7 @@ def _read_directory(folder: Folder, name: str) -> Reading[Directory]:
         has_work=entries.get("work", False),
         has_merged=entries.get("merged", False),
         modified=modified,
+        linked=linked,
     )
     return Reading(
         value=directory,
@@ -93,6 +119,13 @@ def _read_directory(folder: Folder, name: str) -> Reading[Directory]:
         # Both are written in place, and empty for a moment.
         complete=link.value != "" and lower.value != (),
     )
+
+
+def _written(folder: Folder, name: str) -> float | None:
+    try:
+        return folder.status(name).st_mtime
+    except FileNotFoundError:
+        return None
 
 
 def _lower(text: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from exporter.store.catalog import CacheID, ChainID, DiffID, Layer, Mount, ProblemKind
 from exporter.store.records import (
+    FILLED_IN,
     Folder,
     Malformed,
     Reading,
@@ -27,10 +28,6 @@ from exporter.store.records import (
 )
 
 T = TypeVar("T")
-
-FILLED_IN = 60
-"""Seconds after which a file that the engine made in a mount's record should not be empty any more. It takes
-microseconds, but a disk that does not keep up may hold up a write for long."""
 
 REMOVING = re.compile(r"[0-9a-f]{64}-[0-9a-f]{1,64}-removing")
 """A layer that the engine is removing, or failed to; renamed so that it no longer counts."""

@@ -15,7 +15,7 @@ import re
 import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from exporter.store.catalog import Problem, ProblemKind
 
@@ -83,7 +83,7 @@ class Folder:
         self.path = path
         self.descriptor = descriptor
 
-    def __enter__(self) -> "Folder":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -154,7 +154,7 @@ class Folder:
             error.filename = path
             raise
 
-    def inside(self, name: str) -> "Folder":
+    def inside(self, name: str) -> Self:
         """Its sub-directory *name*, held open. Raises FileNotFoundError when it is not there, Malformed when it is no
         directory."""
         try:
@@ -164,7 +164,7 @@ class Folder:
         except OSError as error:
             error.filename = self.path_of(name)
             raise
-        return Folder(self.path_of(name), descriptor)
+        return type(self)(self.path_of(name), descriptor)
 
     def read_optional(self, name: str, limit: int = SMALL) -> bytes | None:
         """The bytes of the regular file *name*, or None where it is not there."""
@@ -183,16 +183,16 @@ _NO_FILE = {errno.ELOOP: "a symbolic link, which is not followed", errno.ENXIO: 
 def _read_up_to(descriptor: int, limit: int, path: str) -> bytes:
     """All that the file holds, in few reads; a file that grew past *limit* since its length was looked up is
     Malformed."""
-    first = os.read(descriptor, SMALL)
-    if len(first) < SMALL:
-        return first
-    parts, length = [first], len(first)
-    while part := os.read(descriptor, 1 << 20):
+    parts, length, ask = [], 0, SMALL
+    while True:
+        part = os.read(descriptor, ask)
         parts.append(part)
         length += len(part)
         if length > limit:
             raise _malformed(path, f"longer than the {limit} bytes that are read")
-    return b"".join(parts)
+        if len(part) < ask:
+            return b"".join(parts)
+        ask = 1 << 20
 
 
 def open_folder(path: str) -> Folder:
@@ -232,7 +232,7 @@ class Scan:
     def names(self, folder: Folder) -> list[str]:
         """The names in *folder*; none, and a problem, where it cannot be listed."""
         try:
-            return [name for name in folder.names() if name != _LOST_AND_FOUND]
+            return [name for name in folder.names() if name != LOST_AND_FOUND]
         except OSError as error:
             self.unreadable(folder.path, error)
             return []
@@ -256,7 +256,7 @@ class Scan:
         return names
 
 
-_LOST_AND_FOUND = "lost+found"
+LOST_AND_FOUND = "lost+found"
 """The filesystem's own, where the directory is a mount point."""
 
 
@@ -272,6 +272,11 @@ TURNS = 32
 """Each record is read again at least every so many scans, whatever its times say: a file that is overwritten in
 place (a repair by hand, a damaged disk) does not touch the times of the directory that is looked at. What is
 damaged is read again each time, so that a second look looks at the disk."""
+
+
+FILLED_IN = 60
+"""Seconds after which a record that the engine began to write should be there. It takes milliseconds, but a disk that
+does not keep up may hold up a write for long."""
 
 
 class Shelf(Generic[T]):

@@ -11,9 +11,10 @@ from exporter.store.records import Scan, reason_of
 class Scanner:
     """Scans the same roots again and again; what did not change since the last scan is not parsed again."""
 
-    def __init__(self, roots: Sequence[Root], *, daemon_config: str = DAEMON_CONFIG) -> None:
+    def __init__(self, roots: Sequence[Root], *, daemon_config: str = DAEMON_CONFIG, proc: str = "/proc") -> None:
         self._roots = tuple(roots)
         self._daemon_config = daemon_config
+        self._proc = proc
         self._readers: dict[str, StoreReader] = {}
         self._turn = 0
         self.locations: tuple[Location, ...] = ()
@@ -28,7 +29,8 @@ class Scanner:
         self.locations = self._locate(problems)
         # Readers of stores that are gone are dropped, with all that they remember.
         self._readers = {
-            location.name: self._readers.get(location.name) or StoreReader() for location in self.locations
+            location.name: self._readers.get(location.name) or StoreReader(proc=self._proc)
+            for location in self.locations
         }
         stores: list[Store] = []
         vanished = 0

@@ -95,14 +95,20 @@ def agree(docker: Docker, survey: Survey) -> Counter[str]:
     deadline = time.monotonic() + 20
     theirs = told_by_engine(docker)
     while True:
-        report = store_report(survey.report())
-        ours = told_by_report(report)
+        report = survey.report()
+        ours = told_by_report(store_report(report))
         before, theirs = theirs, theirs if ours == theirs else told_by_engine(docker)
         if theirs == before or time.monotonic() > deadline:
             break
     assert theirs == ours
-    assert report.problems == ()
+    assert problems_of(report) == Counter()
     return ours.compared()
+
+
+def problems_of(report: Report) -> Counter[str]:
+    """All that a report complains of, wherever it says so."""
+    of_stores = (problem for store in report.stores for problem in store.store.problems)
+    return Counter(map(str, (*report.problems, *of_stores)))
 
 
 def survey_of(docker: Docker) -> Survey:
@@ -250,7 +256,7 @@ def _containers_by_report(report: StoreReport) -> Iterator[tuple[str, ContainerF
                 name=container.name,
                 state=str(container.state),
                 image=container.image_reference,
-                image_id=str(container.image_id),
+                image_id=container.image_id or "",
                 log_driver=container.log_driver,
                 upper_directory=str(upper),
                 lower_directories=tuple(_lower_directories(report, upper)),

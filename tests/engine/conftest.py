@@ -8,6 +8,9 @@ import pytest
 
 from tests.engine.docker import Docker, Registry
 
+# What asserts on behalf of tests shows both sides as they do.
+pytest.register_assert_rewrite("tests.engine.agreement", "tests.engine.scanner", "tests.engine.serving")
+
 _COMPARED = pytest.StashKey[dict[str, Counter[str]]]()
 
 Tell = Callable[[Counter[str]], None]

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import os
 import socket
 import tempfile
 import urllib.error
@@ -120,12 +121,16 @@ class Docker:
     def kill(self) -> None:
         """End the daemon and its containers as a power cut does: the data root stays as it is at this moment.
 
-        What lies on a tmpfs on a real host does not outlive it: the exec root and the pidfile.
+        What is in memory on a real host does not outlive it: the exec root, the pidfile, the control groups.
         """
         self.daemon.kill()
         self._daemon = None
         delete(self.root / "exec")
         (self.root / "pid").unlink()
+        for container in os.listdir(self.data_root / "containers"):
+            for pattern in (f"docker/{container}", f"*/docker/{container}"):
+                for group in Path("/sys/fs/cgroup").glob(pattern):
+                    group.rmdir()
 
     def cli(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> str:
         """What ``docker <args>`` prints, without the white space around it.

@@ -22,11 +22,17 @@ RUN mkdir -p /srv/old/deep && echo lower > /srv/file && echo lower > /srv/old/de
 
 
 def build(
-    docker: Docker, dockerfile: str, *, tag: str = "", files: Mapping[str, bytes] | None = None, buildkit: bool = False
+    docker: Docker,
+    dockerfile: str,
+    *options: str,
+    tag: str = "",
+    files: Mapping[str, bytes] | None = None,
+    buildkit: bool = False,
 ) -> str:
     """Build an image, busybox being part of the context, and return its ID.
 
     Args:
+        options: Further options of ``docker build``.
         files: What the context holds besides, by path.
         buildkit: By BuildKit rather than by the classic builder.
     """
@@ -35,6 +41,7 @@ def build(
         "build",
         "--quiet",
         "--network=none",
+        *options,
         *(["--tag", tag] if tag else []),
         "-",
         stdin=context,

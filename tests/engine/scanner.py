@@ -19,14 +19,16 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from exporter.account.report import Report
 from exporter.survey import Root, Survey
+from tests.engine.agreement import problems_of
 from tests.engine.docker import Docker
 from tests.engine.processes import mount_points
 from tests.requirements import required
 
 PAUSE = 0.01
 """Seconds between two surveys: next to none, and enough for the engine to get on with what it is watched at."""
+READY = b"ready\n"
+"""What the scanner says before it begins."""
 
 
 @contextmanager
@@ -44,6 +46,8 @@ def scanning_inside(docker: Docker, *, starved: bool = False) -> Iterator[dict[s
     with subprocess.Popen([*enter, *scan], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         fed = threading.Event()
         starving = threading.Thread(target=starve, args=(process.pid, fed))
+        assert process.stdout is not None
+        assert process.stdout.readline() == READY
         if starved:
             starving.start()
         try:
@@ -58,25 +62,21 @@ def scanning_inside(docker: Docker, *, starved: bool = False) -> Iterator[dict[s
 
 
 def starve(pid: int, fed: threading.Event) -> None:
-    """Stop a process for moments, again and again, at no particular point of what it does."""
+    """Let a process run for a millisecond or two at a time, so that it stops at every point of what it does."""
     random = Random(0)  # noqa: S311 - any moments do
     while not fed.is_set():
         os.kill(pid, signal.SIGSTOP)
-        time.sleep(random.uniform(0, 0.1))
+        time.sleep(random.uniform(0, 0.05))
         os.kill(pid, signal.SIGCONT)
-        time.sleep(random.uniform(0, 0.02))
-
-
-def problems_of(report: Report) -> Counter[str]:
-    """All that a report complains of."""
-    problems = [*report.problems, *(problem for store in report.stores for problem in store.problems)]
-    return Counter(map(str, problems))
+        time.sleep(random.uniform(0, 0.002))
 
 
 def main() -> None:
     (root,) = sys.argv[1:]
     survey = Survey(roots=[Root(path=root)])
     scans, mounts, problems = 0, 0, Counter[str]()
+    sys.stdout.buffer.write(READY)
+    sys.stdout.buffer.flush()
     while not select.select([sys.stdin], [], [], PAUSE)[0]:
         problems += problems_of(survey.report())
         scans += 1

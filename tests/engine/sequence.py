@@ -153,14 +153,14 @@ def _options(life: Life) -> list[str]:
 def _write(life: Life) -> str:
     name, number = life.some("running"), life.number()
     size = life.random.randrange(200_000)
-    script = life.random.choice(
+    scripts = life.random.sample(
         [
             f"mkdir -p /data/{number} && head -c {size} /dev/urandom > /data/{number}/file",
             f"head -c {size} /dev/zero >> /data-file",
             f"truncate -s {size} /data-file",
             f"truncate -s {size * 1000} /sparse",
             "rm -rf /data /data-file /sparse",
-            "touch /data-file; ln -f /data-file /hard; ln -f /data-file /harder",
+            "echo linked >> /data-file; ln -f /data-file /hard; ln -f /data-file /harder",
             "rm -f /hard",
             f"ln -sf /data/{number} /soft",
             f"echo {number} > /srv/file",
@@ -172,10 +172,11 @@ def _write(life: Life) -> str:
             f"mv /srv /moved{number} && cp -a /moved{number} /srv",
             "i=0; mkdir -p /many; while [ $i -lt 200 ]; do echo > /many/$i; i=$((i+1)); done",
             f"echo {number} > /volume/file 2>/dev/null || true",
-        ]
+        ],
+        3,
     )
-    life.docker.cli("exec", name, "sh", "-c", script)
-    return f"in {name}: {script}"
+    life.docker.cli("exec", name, "sh", "-c", "; ".join(scripts))
+    return f"in {name}: {'; '.join(scripts)}"
 
 
 def _copy(life: Life) -> str:
@@ -231,7 +232,7 @@ _ACTS: list[tuple[Callable[[Life], str], int, Callable[[Life], bool]]] = [
     (_remove_image, 3, _has_image),
     (_create, 4, _has_image_and_room),
     (_run, 14, _has_image_and_room),
-    (_write, 24, _has("running")),
+    (_write, 30, _has("running")),
     (_copy, 4, _has("created", "running", "exited")),
     (_change("stop", "--time=0", states=("running",)), 5, _has("running")),
     (_change("start", states=("created", "exited")), 6, _has("created", "exited")),

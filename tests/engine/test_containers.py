@@ -1,11 +1,13 @@
 """Containers in every state, with everything that can lie in a container's directories."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from exporter.store.catalog import ContainerID, Workload
+from exporter.store.catalog import ContainerID, ContainerState, Workload
 from exporter.survey import Survey
 from tests.engine.agreement import agree, store_report, survey_of
 from tests.engine.conftest import Tell
@@ -57,7 +59,7 @@ def test_a_container_that_restarts_again_and_again(docker: Docker, image: str, s
     container_id = start(docker, image, "--restart=always", command=("false",))
     deadline = time.monotonic() + 30
     # The engine doubles the pause from 100 ms on: after five there is time to look.
-    while (inspected := docker.api(f"/containers/{container_id}/json"))["RestartCount"] < 5:
+    while not pauses(inspected := docker.api(f"/containers/{container_id}/json")):
         assert time.monotonic() < deadline, inspected["State"]
         time.sleep(0.05)
 
@@ -65,6 +67,11 @@ def test_a_container_that_restarts_again_and_again(docker: Docker, image: str, s
 
     assert str(store_report(survey.report()).store.containers[container_id].state) == "restarting"
     docker.cli("rm", "--force", container_id)
+
+
+def pauses(inspected: Mapping[str, Any]) -> bool:
+    """Whether a container waits for its sixth start."""
+    return bool(inspected["RestartCount"] >= 5 and inspected["State"]["Restarting"])
 
 
 def test_removed_containers_are_gone(docker: Docker, image: str, survey: Survey, tell: Tell) -> None:
@@ -193,6 +200,20 @@ def test_a_container_from_nothing(docker: Docker, survey: Survey, tell: Tell) ->
     assert (None, f"{mount.mount_id}-init") == (mount.parent, mount.init_id)
     assert store.directories[mount.mount_id].lower is not None
     docker.cli("rm", container_id)
+
+
+def test_containers_that_a_builder_left(docker: Docker, survey: Survey, tell: Tell) -> None:
+    """What the classic builder made its steps in are containers like any; that of the first step is of no image."""
+    before = store_report(survey.report()).store.containers
+    build(docker, "FROM scratch\nLABEL left=yes\nCOPY busybox /bin/sh\nRUN echo left > /left", "--rm=false", tag="left")
+
+    tell(agree(docker, survey))
+
+    containers = store_report(survey.report()).store.containers
+    left = [container for container_id, container in containers.items() if container_id not in before]
+    assert [container.state for container in left if container.image_id is None] == [ContainerState.CREATED]
+    assert ContainerState.EXITED in {container.state for container in left}
+    docker.cli("rm", *(container.container_id for container in left))
 
 
 def test_a_container_whose_image_was_removed(docker: Docker, survey: Survey, tell: Tell) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tests.engine.docker import Docker, Registry
 from tests.engine.images import BASE, build
 
-CYCLES = int(os.environ.get("LAYERSTORE_CYCLES", "10"))
+CYCLES = int(os.environ.get("LAYERSTORE_CYCLES", "6"))
 """How often each of the workers pulls, builds, runs and removes: ten operations each time."""
 
 WRITING = "mkdir /data; for i in $(seq 200); do echo $i > /data/$i; done; rm -r /srv; exec sleep 86400"

@@ -5,13 +5,13 @@ Layout as bbolt writes it (``internal/common``, ``node.go``, ``bucket.go``), wri
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar, Union
+from typing import TypeVar
 
 from exporter.store import bolt
 
 T = TypeVar("T")
 
-Tree = Mapping[bytes, Union[bytes, "Tree"]]
+Tree = bolt.Tree
 """A bucket: values, and buckets inside."""
 Leaf = Sequence[tuple[bytes, bytes, bool]]
 """Keys, values, and whether the value is a bucket."""
@@ -136,7 +136,7 @@ class _Writer:
             level = [(part[0][0], self._add(BRANCH, branch_body(part), count=len(part))) for part in parts]
         return level[0][1]
 
-    def _value(self, value: Union[bytes, "Tree"]) -> tuple[bytes, bool]:
+    def _value(self, value: bytes | Tree) -> tuple[bytes, bool]:
         if isinstance(value, bytes):
             return value, False
         elements = [(key, inner, False) for key, inner in sorted(value.items()) if isinstance(inner, bytes)]
@@ -166,9 +166,4 @@ class _Writer:
 
 def load(path: str, *, limits: bolt.Limits | None = None) -> Tree:
     """All that a database holds, as the reader sees it."""
-    return bolt.snapshot(path, lambda tx: {name: contents(bucket) for name, bucket in tx.buckets()}, limits=limits)
-
-
-def contents(bucket: bolt.Bucket) -> Tree:
-    """All that a bucket holds."""
-    return {**dict(bucket.items()), **{name: contents(inner) for name, inner in bucket.buckets()}}
+    return bolt.snapshot(path, lambda tx: {name: bucket.contents() for name, bucket in tx.buckets()}, limits=limits)

@@ -20,8 +20,9 @@ class Closeness(enum.IntEnum):
     """How well a candidate fits; only those that fit best are told."""
 
     EXACT = 0
-    SAME_FILES = 1
-    """A whole diff ID: on a base layer it is the chain ID too, and that one layer is then meant."""
+    INDIRECT = 1
+    """A whole ID that is not the thing's own: a layer's diff ID (on a base layer the chain ID too, and then that layer
+    is meant), the digest of an image's manifest."""
     BEGINNING = 2
 
 
@@ -109,7 +110,7 @@ def _by_digest(index: StoreIndex, needle: str) -> Iterator[Candidate]:
         return
     for identity, matched_by, target in _identities(index, containers=digits == needle):
         if identity.removeprefix(_ALGORITHM).startswith(digits):
-            whole = Closeness.SAME_FILES if matched_by is MatchedBy.DIFF_ID else Closeness.EXACT
+            whole = Closeness.EXACT if identity == target.identity else Closeness.INDIRECT
             yield Candidate(whole if len(digits) == 64 else Closeness.BEGINNING, matched_by, target)
 
 

@@ -52,7 +52,7 @@ def find(reports: Sequence[StoreReport], needle: str, *, look: Look = unseen) ->
         needle=needle,
         stores=tuple(index.store.name for index in indexes),
         matches=matches,
-        near=() if matches else tuple(_near(indexes, wanted)),
+        near=tuple(_near(indexes, wanted)) if wanted and not matches else (),
     )
 
 
@@ -131,10 +131,11 @@ def _near(indexes: Iterable[StoreIndex], wanted: str) -> Iterator[str]:
     """Names that contain *wanted*, then names that are spelt much like it; at most a few."""
     names: dict[str, str] = {}
     for index in indexes:
-        for reference in index.store.references:
-            # A tag that was left out, or is another one, must not hide a repository that is spelt alike.
-            name = reference_name(reference)
-            names |= {name[:_LONGEST]: name[:_LONGEST], reference.repository[:_LONGEST]: name[:_LONGEST]}
+        # A tag that was left out, or is another one, must not hide a repository that is spelt alike.
+        for reference in sorted(index.store.references, key=lambda reference: not reference.tag):
+            if reference.tag or reference.repository[:_LONGEST] not in names:
+                name = reference_name(reference)[:_LONGEST]
+                names |= {name: name, reference.repository[:_LONGEST]: name}
         names |= {container.name[:_LONGEST]: container.name[:_LONGEST] for container in index.store.containers.values()}
     plain = wanted[:_LONGEST].lower()
     containing = sorted((name for name in names if plain in name.lower()), key=len)

@@ -46,6 +46,12 @@ class _Layers:
             "the last background scan.",
             *identity,
         )
+        self.allocated = Gauge(
+            "layerstore_layer_allocated_bytes",
+            "Disk space that the layer's storage directory takes, in bytes as du counts them; measured once, as "
+            "a layer never changes; absent until measured; from the last background scan.",
+            *identity,
+        )
         self.images = Gauge(
             "layerstore_layer_images",
             "Head images (with a reference, or without children) whose chain contains the layer; from the last "
@@ -60,7 +66,7 @@ class _Layers:
 
     @property
     def families(self) -> tuple[Metric, ...]:
-        return (self.info, self.size, self.images, self.containers)
+        return (self.info, self.size, self.allocated, self.images, self.containers)
 
     def add(self, report: StoreReport, layers: Iterable[Layer]) -> None:
         ids = short_ids(report.store.layers)
@@ -69,6 +75,8 @@ class _Layers:
             parent = "" if layer.parent is None else ids.get(layer.parent, short_id(layer.parent))
             self.info.add((*identity, layer.chain_id, layer.diff_id, parent, layer.cache_id or ""), 1)
             self.size.add(identity, layer.size)
+            if layer.cache_id is not None:
+                self.allocated.add(identity, report.directory_allocated.get(layer.cache_id))
             use = report.layer_use.get(layer.chain_id)
             if use is not None:
                 self.images.add(identity, use.images)

@@ -33,7 +33,7 @@ def store_families(report: Report) -> tuple[Metric, ...]:
     for found in report.stores:
         store = found.store
         info.add((store.name, store.engine, store.driver, store.root, str(store.active).lower()), 1)
-        _count(problems, store.name, found.problems)
+        _count(problems, store.name, store.problems)
     return (info, problems)
 
 

@@ -81,9 +81,9 @@ def _layers(page: Page, rows: Glance, top: int) -> Iterator[RenderableType]:
     yield _title(page, "Largest layers, and who shares them", len(shown), len(rows.layers), "layer")
     columns = (
         Column("layer", Role.NAME),
-        Column("image names"),
-        Column("store"),
         *(Column(figure, Role.FIGURE) for figure in ("size", "images", "containers")),
+        Column("store"),
+        Column("image names"),
     )
     if shown:
         yield listing(page, columns, [_layer_cells(page, rows, row) for row in shown])
@@ -92,9 +92,8 @@ def _layers(page: Page, rows: Glance, top: int) -> Iterator[RenderableType]:
 def _layer_cells(page: Page, rows: Glance, row: LayerRow) -> tuple[Part, ...]:
     names = [_called(page, image.names) for image in row.images]
     shared = page.some(names) if names else ("in no image", "yellow")
-    store = _store_name(rows, row.store)
-    size = (amount(row.size), "bold")
-    return page.short(row.chain_id), shared, store, size, number(len(row.images)), number(row.containers)
+    figures = ((amount(row.size), "bold"), number(len(row.images)), number(row.containers))
+    return page.short(row.chain_id), *figures, _store_name(rows, row.store), shared
 
 
 def _called(page: Page, names: Sequence[str]) -> str:

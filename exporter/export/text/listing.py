@@ -35,9 +35,23 @@ class Column:
 def listing(page: Page, columns: Sequence[Column], rows: Sequence[Sequence[Part]], *, joint: str = ", ") -> Table:
     """A table of *rows*, each with a cell for every column. *joint* stands between details below a name."""
     used = [place for place, _ in enumerate(columns) if any(_content(row[place]) for row in rows)]
-    below = [] if page.wide else [place for place in used if columns[place].role is Role.DETAIL]
-    hidden = set() if page.wide else {place for place in used if columns[place].role in {Role.DETAIL, Role.EXTRA}}
-    shown = [place for place in used if place not in hidden]
+    spread = _table(page, [columns[place] for place in used], [_cells(page, row, used, [], joint) for row in rows])
+    if page.fits(spread):
+        return spread
+    shown = [place for place in used if columns[place].role in {Role.NAME, Role.FIGURE}]
+    below = [place for place in used if columns[place].role is Role.DETAIL]
+    return _table(page, [columns[place] for place in shown], [_cells(page, row, shown, below, joint) for row in rows])
+
+
+def _cells(page: Page, row: Sequence[Part], shown: Sequence[int], below: Sequence[int], joint: str) -> list[Text]:
+    cells = [page.text(row[place]) for place in shown]
+    details = [page.text((content, "dim")) for place in below if (content := _content(row[place]))]
+    if details:
+        cells[0].append("\n").append(Text(joint, "dim").join(details))
+    return cells
+
+
+def _table(page: Page, columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> Table:
     table = Table(
         box=SIMPLE_HEAD if page.terminal else None,
         show_edge=False,
@@ -45,16 +59,11 @@ def listing(page: Page, columns: Sequence[Column], rows: Sequence[Sequence[Part]
         padding=(0, 2, 0, 0),
         header_style="bold",
     )
-    for place in shown:
-        figure = columns[place].role is Role.FIGURE
-        heading = Text(columns[place].heading)
-        table.add_column(heading, justify="right" if figure else "left", no_wrap=figure, overflow="fold")
+    for column in columns:
+        figure = column.role is Role.FIGURE
+        table.add_column(Text(column.heading), justify="right" if figure else "left", no_wrap=figure, overflow="fold")
     for row in rows:
-        cells = [page.text(row[place]) for place in shown]
-        details = [page.text((content, "dim")) for place in below if (content := _content(row[place]))]
-        if details:
-            cells[0].append("\n").append(Text(joint, "dim").join(details))
-        table.add_row(*cells)
+        table.add_row(*row)
     return table
 
 

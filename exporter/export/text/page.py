@@ -26,8 +26,12 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _WIDEST = 1 << 20
 _ID_LENGTH = 64
 """Characters of a path's part that is an ID."""
-_NARROW = 120
-"""Columns below which tables put into two lines what they have in columns otherwise."""
+_GUIDES = 4
+"""Columns that a tree's guides take before a table."""
+_LABELS = 20
+"""Columns that guides and labels take at most before a path."""
+_WIDE = 120
+"""Columns in which a table may fold names rather than put details below them."""
 
 
 def harmless(text: str, encoding: str = "utf-8") -> str:
@@ -85,8 +89,6 @@ class Page:
     def __init__(self, console: Console) -> None:
         self._console = console
         self.terminal = console.is_terminal
-        self.wide = not self.terminal or console.width >= _NARROW
-        """Whether there is room for a column for everything."""
 
     def text(self, *parts: Part) -> Text:
         """Text of *parts*, each with its style where it is a pair; made harmless."""
@@ -98,7 +100,10 @@ class Page:
 
     def short(self, identity: str) -> str:
         """An ID: 12 digits on a terminal, as engines print it; the whole elsewhere."""
-        return short_id(identity) if self.terminal else identity
+        if not self.terminal:
+            return identity
+        # An init layer's directory is called as its upper layer's, but for the end.
+        return short_id(identity) + ("-init" if identity.endswith("-init") else "")
 
     def whole(self, identity: str) -> str:
         """An ID in full; on a terminal, where a line is short, without its algorithm."""
@@ -110,7 +115,7 @@ class Page:
 
     def path(self, path: str) -> Text:
         """A path; on a narrow terminal with an ID in it on a line of its own, so that it stays whole."""
-        if self.wide:
+        if not self.terminal or _LABELS + len(path) <= self._console.width:
             return self.text(path)
         lines = [""]
         for part in re.findall("[^/]+/?|/", path):
@@ -124,6 +129,13 @@ class Page:
         kept = names[:most] if self.terminal else names
         rest = len(names) - len(kept)
         return ", ".join(kept) + (f" and {rest:,} more" if rest else "")
+
+    def fits(self, table: Table) -> bool:
+        """Whether a table can be shown as it is: nothing in it must be folded, or the page is wide enough for that."""
+        if not self.terminal or self._console.width >= _WIDE:
+            return True
+        room = self._console.options.update(width=_WIDEST)
+        return Measurement.get(self._console, room, table).maximum + _GUIDES <= self._console.width
 
     def pairs(self, rows: Iterable[tuple[str, Text]]) -> Table:
         """Facts, each with its label before it."""

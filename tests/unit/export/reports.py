@@ -116,6 +116,7 @@ def store(
     images: tuple[Image, ...] = (),
     references: tuple[Reference, ...] = (),
     containers: tuple[Container, ...] = (),
+    problems: tuple[Problem, ...] = (),
 ) -> Store:
     return Store(
         name=name,
@@ -129,6 +130,7 @@ def store(
         images={item.image_id: item for item in images},
         references=references,
         containers={item.container_id: item for item in containers},
+        problems=problems,
     )
 
 
@@ -139,7 +141,6 @@ def store_report(
     image_use: dict[ImageID, ImageUse] | None = None,
     uppers: dict[ContainerID, Upper] | None = None,
     logs: dict[ContainerID, int] | None = None,
-    problems: tuple[Problem, ...] = (),
 ) -> StoreReport:
     """A report whose totals say nothing where the caller does not care for them."""
     return StoreReport(
@@ -150,7 +151,6 @@ def store_report(
         layer_usage=dict.fromkeys(("shared", "exclusive", "unreferenced"), LayerTotal(layers=0, size=0)),
         uppers=uppers or {},
         logs=logs or {},
-        problems=problems,
     )
 
 
@@ -196,6 +196,11 @@ def golden_report() -> Report:
                 container("c0de", 'db "quoted"\n\\', reference="postgres:16", of=database, state=None, workload=pod),
                 container("cafe", "job", reference="sha256:da9", of=dangling, state=ContainerState.EXITED),
             ),
+            problems=(
+                Problem(path="/var/lib/docker/1", kind=ProblemKind.MISSING_RECORD, reason="there is no such file"),
+                Problem(path="/var/lib/docker/2", kind=ProblemKind.EMPTY_LINK, reason="it holds no short name"),
+                Problem(path="/var/lib/docker/3", kind=ProblemKind.EMPTY_LINK, reason="it holds no short name"),
+            ),
         ),
         layer_use={
             base.chain_id: LayerUse(images=2, containers=2),
@@ -219,11 +224,7 @@ def golden_report() -> Report:
             container_id("cafe"): upper(size=0, allocated=4_096, inodes=1, age=600),
         },
         logs={container_id("c0ffee"): 8_192, container_id("cafe"): 0},
-        problems=(
-            Problem(path="/var/lib/docker/1", kind=ProblemKind.MISSING_RECORD, reason="there is no such file"),
-            Problem(path="/var/lib/docker/2", kind=ProblemKind.EMPTY_LINK, reason="it holds no short name"),
-            Problem(path="/var/lib/docker/3", kind=ProblemKind.EMPTY_LINK, reason="it holds no short name"),
-        ),
+        directory_allocated={CacheID("0b5e"): 5_242_880, CacheID("03eb"): 2_097_152, CacheID("unknown"): 4_096},
     )
     left_behind = store_report(store(name="aufs", driver="aufs", active=False))
     unreadable = Problem(path="/srv/docker", kind=ProblemKind.UNREADABLE_RECORD, reason="Permission denied")

@@ -135,7 +135,7 @@ def test_a_record_that_tells_nothing() -> None:
     )
     for values in ({}, {b"snapshot.size": b'{"value":-1}'}, {b"cache.createdAt": b'{"value":0}', b"cache.parent": b""}):
         parsed = parse_record("id", values)
-        assert (expected, ()) == (parsed.row, parsed.remarks)
+        assert (expected, ()) == (parsed.record, parsed.remarks)
 
 
 def test_merged_records() -> None:
@@ -145,7 +145,7 @@ def test_merged_records() -> None:
         b"cache.lowerDiffParent": b'{"value":"c"}',
         b"cache.upperDiffParent": b'{"value":"d"}',
     }
-    assert parse_record("id", values).row.parents == ("c", "d", "a", "b")
+    assert parse_record("id", values).record.parents == ("c", "d", "a", "b")
 
 
 def test_the_known_directories(root: Path) -> None:
@@ -239,8 +239,8 @@ def test_a_row_whose_directory_is_not_to_be_told(root: Path, key: str, values: d
 def test_a_row_with_one_odd_value(name: bytes, value: bytes, remark: str) -> None:
     """What else is odd in a row is left out and remarked on; its directory is known."""
     parsed = parse_snapshot("key", {b"parent": b"", name: value})
-    assert ("key", (remark,)) == (parsed.row.directory, parsed.remarks)
-    assert (parsed.row.size, parsed.row.chain_id, parsed.row.parent) == (None, None, None)
+    assert ("key", (remark,)) == (parsed.record.directory, parsed.remarks)
+    assert (parsed.record.size, parsed.record.chain_id, parsed.record.parent) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_a_record_with_one_odd_value(root: Path, value: bytes, remark: str) -> N
     """A malformed value of a record is a problem, and hides neither the record nor its other values."""
     write(root, records={b"id": {**record(snapshot_size=5), b"cache.description": value}})
     cache = read(root)
-    assert (["id"], 5, True) == (list(cache.records), cache.records["id"].size, cache.complete)
+    assert (list(cache.records), cache.records["id"].size, cache.complete) == (["id"], 5, True)
     (problem,) = cache.problems
     assert (f"{root}/buildkit/metadata_v2.db", ProblemKind.MALFORMED_RECORD) == (problem.path, problem.kind)
     assert problem.reason.startswith("'id': cache.description: ")
@@ -286,7 +286,7 @@ def test_an_unreadable_database(root: Path) -> None:
     path.rename(root / "elsewhere.db")
     path.symlink_to(root / "elsewhere.db")
     (problem,) = read(root).problems
-    assert (ProblemKind.UNREADABLE_RECORD, "Too many levels of symbolic links") == (problem.kind, problem.reason)
+    assert (problem.kind, problem.reason) == (ProblemKind.UNREADABLE_RECORD, "Too many levels of symbolic links")
 
 
 def test_a_database_that_never_rests(root: Path) -> None:

@@ -1,0 +1,176 @@
+"""Measures many trees again and again, within a budget of CPU.
+
+Passes are done one at a time, in one thread. A long one is done in slices: between them it rests until the purse holds
+something again, and shorter passes that fall due meanwhile come first. So a tree that takes minutes to measure delays
+no other, and the CPU is spent evenly.
+"""
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Generic, TypeVar
+
+from exporter.clock import Clock
+from exporter.measure.budget import Purse
+from exporter.measure.schedule import Schedule, Tree, Turn, lane
+from exporter.measure.tracker import MAX_DIRECTORIES, Pass, Tracker
+
+K = TypeVar("K", bound=Hashable)
+
+SLICE = 0.02
+"""CPU seconds after which a pass rests until the budget allows more."""
+
+_SHARE = 3
+"""How many slices shorter passes may take before the pass that they interrupt gets another."""
+
+_DEEPEST = 8
+"""Passes under way at a time: of trees that nothing is known of yet, each may turn out to be long."""
+
+_IDLE = 1.0
+
+
+class Measurer(Generic[K]):
+    """A tracker for each tree, and the schedule that they are run by."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        budget: float,
+        interval: float,
+        full_interval: float,
+        rest: Callable[[float], None],
+        check: Callable[[], None],
+        measured: Callable[[K, Pass, float], None],
+        failed: Callable[[K, OSError], None],
+        max_directories: int = MAX_DIRECTORIES,
+    ) -> None:
+        """Prepare to measure.
+
+        Args:
+            clock: Tells the time, and the CPU time of the thread that measures.
+            budget: Share of one core that all measuring may take, above 0.
+            interval: Seconds from one pass over a tree to the next, where the budget allows.
+            full_interval: Seconds in which to read all of a tree once, where the budget allows.
+            rest: Lets so many seconds pass, or fewer, and may do other work meanwhile, such as `expect`.
+            check: Called often within a pass. What it or ``rest`` raises ends the measuring.
+            measured: Told of every pass, and the CPU seconds that it took.
+            failed: Told why a tree could not be measured.
+            max_directories: See `Tracker`.
+        """
+        self._clock = clock
+        self._rest = rest
+        self._check = check
+        self._measured = measured
+        self._failed = failed
+        self._max_directories = max_directories
+        self._schedule = Schedule[K](budget=budget, interval=interval, full_interval=full_interval)
+        self._purse = Purse.full(budget=budget, limit=budget * interval, now=clock.monotonic())
+        self._trackers: dict[K, tuple[str, Tracker]] = {}
+        self._under_way = 0
+
+    def expect(self, trees: Mapping[K, Tree]) -> None:
+        """Measure these from now on, and forget all others."""
+        self._trackers = {
+            key: (path, tracker)
+            for key, (path, tracker) in self._trackers.items()
+            if key in trees and trees[key].path == path
+        }
+        self._schedule.expect(trees, now=self._clock.monotonic())
+
+    def hint(self, key: K) -> None:
+        """Something happened to a tree: measure it soon."""
+        self._schedule.hint(key)
+
+    def run(self) -> None:
+        """Measure without end."""
+        while True:
+            self.step()
+
+    def step(self) -> None:
+        """Rest until a pass is due, or do the one that is."""
+        first = self._schedule.next()
+        if first is None:
+            self._rest(_IDLE)
+        elif (wait := self._wait(first[0])) > 0:
+            self._rest(wait)
+        else:
+            self._measure(first[1])
+
+    def _wait(self, due: float) -> float:
+        """Seconds until what is due then may be done."""
+        now = self._clock.monotonic()
+        return max(0.0, due - now, self._purse.wait(now=now))
+
+    def _measure(self, key: K) -> float:
+        """Do one pass, and return the CPU seconds that it took."""
+        turn = self._schedule.begin(key, now=self._clock.monotonic())
+        meter = _Meter(self._clock)
+        outcome = None
+
+        def pace(_: int) -> None:
+            self._check()
+            if meter.running >= SLICE:
+                self._pay(meter)
+                self._interrupt(max(meter.total, turn.expected))
+                meter.resume()
+
+        self._under_way += 1
+        try:
+            outcome = self._pass(turn, pace)
+        except OSError as error:
+            self._failed(key, error)
+        finally:
+            self._under_way -= 1
+            self._pay(meter)
+            self._schedule.done(turn, outcome, cpu=meter.total)
+        if outcome is not None and key in self._trackers:
+            self._measured(key, outcome, meter.total)
+        return meter.total
+
+    def _pay(self, meter: "_Meter") -> None:
+        self._purse = self._purse.spend(meter.pause(), now=self._clock.monotonic())
+
+    def _interrupt(self, cpu: float) -> None:
+        """Rest within a pass that takes so many CPU seconds, and do shorter ones that are due."""
+        left = _SHARE * SLICE
+        while True:
+            while (wait := self._wait(0.0)) > 0:
+                self._rest(wait)
+            shorter = self._schedule.next(below=lane(cpu)) if self._under_way < _DEEPEST else None
+            if left <= 0 or shorter is None or self._wait(shorter[0]) > 0:
+                return
+            left -= self._measure(shorter[1])
+
+    def _pass(self, turn: Turn[K], pace: Callable[[int], None]) -> Pass:
+        path, tracker = self._trackers.get(turn.key, (None, None))
+        if tracker is None or path != turn.tree.path:
+            tracker = Tracker(turn.tree.path, clock=self._clock.now, max_directories=self._max_directories)
+            self._trackers[turn.key] = turn.tree.path, tracker
+        return tracker.full(pace=pace) if turn.full else tracker.quick(pace=pace, full_period=turn.full_period)
+
+
+class _Meter:
+    """Counts the CPU seconds of one pass, without what is done while it rests."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._total = 0.0
+        self._since: float | None = clock.cpu()
+
+    @property
+    def running(self) -> float:
+        """Used since it was last resumed."""
+        return 0.0 if self._since is None else self._clock.cpu() - self._since
+
+    @property
+    def total(self) -> float:
+        return self._total + self.running
+
+    def pause(self) -> float:
+        """Stop counting, and return what was used since it was last resumed."""
+        used = self.running
+        self._total += used
+        self._since = None
+        return used
+
+    def resume(self) -> None:
+        self._since = self._clock.cpu()

@@ -1,0 +1,186 @@
+"""Decides which tree is measured next, and when. No clock of its own, no input or output."""
+
+import heapq
+from bisect import bisect_left
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from math import inf
+from typing import Generic, TypeVar
+
+from exporter.measure.budget import Cost, Rhythm, divide
+from exporter.measure.tracker import Pass
+
+K = TypeVar("K", bound=Hashable)
+
+_LANES = (0.02, 0.1, 0.5, 2.5)
+"""CPU seconds: passes are queued by how long they are, as a pass may be interrupted by those that are shorter."""
+
+
+def lane(cpu: float) -> int:
+    """The lane of a pass that takes so many CPU seconds: 0 for the shortest."""
+    return bisect_left(_LANES, cpu)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tree:
+    """A tree to be measured again and again: an upper layer."""
+
+    path: str
+    active: bool
+    """Whether something may write to it: its container runs, or is paused."""
+    stamp: float
+    """When the storage directory around it last changed. A tree that is not active is not measured before that does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn(Generic[K]):
+    """One pass to be done."""
+
+    key: K
+    tree: Tree
+    full: bool
+    """Whether it has to read everything."""
+    full_period: float
+    """Else: the time in which to read everything."""
+    expected: float
+    """CPU seconds that it may take; 0 where nothing is known of the tree."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Entry:
+    tree: Tree
+    due: float
+    """Monotonic seconds."""
+    cost: Cost | None = None
+    began: float | None = None
+    """When the last pass began; monotonic seconds."""
+    is_under_way: bool = False
+    is_hinted: bool = False
+    was_hinted: bool = False
+    """Whether the last pass was brought forward."""
+    settled: Tree | None = None
+    """The tree at rest that was measured in full."""
+
+
+_Queue = list[tuple[float, int, K]]
+
+
+class Schedule(Generic[K]):
+    """The trees, what they cost, and when each is due. All times are monotonic seconds."""
+
+    def __init__(self, *, budget: float, interval: float, full_interval: float) -> None:
+        """See `divide`."""
+        self._budget = budget
+        self._interval = interval
+        self._full_interval = full_interval
+        self._division = divide((), budget=budget, interval=interval, full_interval=full_interval)
+        self._entries: dict[K, _Entry] = {}
+        # Entries that moved on are left behind in the queues, and skipped when they come up.
+        self._queues: tuple[_Queue[K], ...] = tuple([] for _ in range(len(_LANES) + 1))
+        self._number = count()
+
+    def expect(self, trees: Mapping[K, Tree], *, now: float) -> None:
+        """Take these trees and no others; what is known of those that stay is kept."""
+        entries, self._entries = self._entries, {}
+        for key, tree in trees.items():
+            entry = self._entries[key] = entries.get(key) or _Entry(tree=tree, due=now)
+            entry.tree = tree
+        costs = [entry.cost for entry in self._entries.values() if entry.cost is not None and entry.tree.active]
+        self._division = divide(costs, budget=self._budget, interval=self._interval, full_interval=self._full_interval)
+        for queue in self._queues:
+            queue.clear()
+        for key, entry in self._entries.items():
+            self._queue(key, entry)
+
+    def hint(self, key: K) -> None:
+        """Bring a tree forward to which something happened, unless its last pass was brought forward too."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            entry.is_hinted = True
+            self._queue(key, entry)
+
+    def next(self, *, below: int = len(_LANES) + 1) -> tuple[float, K] | None:
+        """The pass that is due first of those in the lanes below one, and when it is due."""
+        ends = [first for queue in self._queues[:below] if (first := self._first(queue)) is not None]
+        return min(ends, key=lambda end: end[0], default=None)
+
+    def begin(self, key: K, *, now: float) -> Turn[K]:
+        """Take a tree out of the queue, to measure it now; `done` puts it back."""
+        entry = self._entries[key]
+        entry.began = now
+        entry.is_under_way = True
+        entry.was_hinted = entry.is_hinted and not entry.was_hinted
+        entry.is_hinted = False
+        return Turn(
+            key=key,
+            tree=entry.tree,
+            full=not entry.tree.active,
+            full_period=self._rhythm(entry).full_period,
+            expected=self._expected(entry),
+        )
+
+    def done(self, turn: Turn[K], outcome: Pass | None, *, cpu: float) -> None:
+        """Put a tree back after a pass that took so many CPU seconds; it failed where there is no outcome."""
+        entry = self._entries.get(turn.key)
+        if entry is None:
+            return
+        entry.is_under_way = False
+        if outcome is not None:
+            entry.cost = _cost(outcome, cpu, entry.cost)
+            entry.settled = turn.tree if outcome.full and not turn.tree.active else None
+        self._queue(turn.key, entry)
+
+    def _queue(self, key: K, entry: _Entry) -> None:
+        if entry.is_under_way:
+            return
+        entry.due = self._due(entry)
+        if entry.due < inf:
+            heapq.heappush(self._queues[lane(self._expected(entry))], (entry.due, next(self._number), key))
+
+    def _first(self, queue: _Queue[K]) -> tuple[float, K] | None:
+        while queue:
+            due, _, key = queue[0]
+            entry = self._entries.get(key)
+            if entry is not None and entry.due == due and not entry.is_under_way:
+                return due, key
+            heapq.heappop(queue)
+        return None
+
+    def _due(self, entry: _Entry) -> float:
+        if entry.settled == entry.tree:
+            return inf
+        if entry.began is None:
+            return entry.due
+        if entry.is_hinted and not entry.was_hinted:
+            return entry.began
+        if entry.cost is None:
+            return entry.began + self._interval
+        if not entry.tree.active:
+            return entry.began + max(self._interval, (entry.cost.quick + entry.cost.full) / self._budget)
+        return entry.began + self._rhythm(entry).period
+
+    def _expected(self, entry: _Entry) -> float:
+        """CPU seconds that the next pass may take."""
+        if entry.cost is None:
+            return 0.0
+        if not entry.tree.active:
+            return entry.cost.quick + entry.cost.full
+        rhythm = self._rhythm(entry)
+        return entry.cost.quick + entry.cost.full * rhythm.period / rhythm.full_period
+
+    def _rhythm(self, entry: _Entry) -> Rhythm:
+        return self._division.rhythm(entry.cost or Cost(quick=0.0, full=0.0))
+
+
+def _cost(outcome: Pass, cpu: float, known: Cost | None) -> Cost:
+    looked = max(1, outcome.looked)
+    if outcome.full_only:
+        return Cost(quick=cpu, full=0.0)
+    if outcome.full:
+        # A directory costs a quick pass about as much as a file costs a full one.
+        return Cost(quick=known.quick if known else cpu * outcome.walked.directories / looked, full=cpu)
+    quick = cpu * (looked - outcome.refreshed) / looked
+    if known is None or outcome.refreshed * 2 > looked:
+        return Cost(quick=quick, full=cpu / looked * outcome.walked.usage.inodes)
+    return Cost(quick=quick, full=known.full)

@@ -1,0 +1,1 @@
+"""What containerd leaves on disk: two bolt databases, read without its socket."""

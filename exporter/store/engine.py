@@ -1,0 +1,112 @@
+"""When the engine was started: what it holds in memory alone is younger than that.
+
+The engine does not write it down, but at each start, before it makes the first directory, its driver for local volumes
+makes the block device ``volumes/backingFsBlockDev`` anew, to try out quotas, and never touches it again; seen on Docker
+20.10 and 26, with and without user namespaces, whatever the filesystem. Its time is by the same clock as that of every
+directory that the engine makes.
+
+Where the engine's process can be seen (on the host, or in its process namespace), its own start counts as well, and the
+earlier of the two holds: a clock that was set meanwhile then makes the answer too early, which is safe, and not too
+late. A rootless engine cannot make the device; there its process alone tells.
+
+Nothing that was left by an engine that does not run any more is told apart from what a running one left.
+
+Source: moby ``volume/local/local.go``, ``quota/projectquota.go`` (``makeBackingFsDev``); proc(5).
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+BACKING_DEVICE = "volumes/backingFsBlockDev"
+_NAME = "dockerd"
+_ROOT_FLAGS = ("--data-root", "--graph", "-g")
+_STARTED = 19
+"""Which of the fields after the name in ``/proc/<pid>/stat`` is the time of the start, counted from 0."""
+
+
+class EngineClock:
+    """Tells when engines were started; looks for their processes anew only when those it knows have ended."""
+
+    def __init__(self, *, proc: str = "/proc") -> None:
+        self._proc = proc
+        self._known: dict[str, tuple[float, tuple[tuple[int, int], ...]]] = {}
+
+    def started(self, root: str) -> float | None:
+        """A moment not after the last start of the engine whose root is *root*, Unix seconds; None where nothing
+        tells."""
+        device = _made(f"{root}/{BACKING_DEVICE}")
+        processes = self._processes(root, device)
+        booted = self._booted() if processes else None
+        ticks = os.sysconf("SC_CLK_TCK")
+        starts = [] if booted is None else [booted + start / ticks for _, start in processes]
+        return min((moment for moment in (device, *starts) if moment is not None), default=None)
+
+    def _processes(self, root: str, device: float | None) -> tuple[tuple[int, int], ...]:
+        """The engine's processes and the ticks of their starts: those of the last time while they run and the engine
+        left no sign of a new start."""
+        sign = device or 0.0
+        known = self._known.get(root)
+        if known is None or known[0] != sign or not known[1] or any(self._ticks(pid) != at for pid, at in known[1]):
+            known = (sign, tuple(self._engines_of(root)))
+            self._known[root] = known
+        return known[1]
+
+    def _engines_of(self, root: str) -> Iterator[tuple[int, int]]:
+        """All processes that may be the engine: those by its name that do not say that their root is another one. Who
+        else takes that name can only make the answer earlier."""
+        for pid in self._pids():
+            if self._text(pid, "comm").strip() == _NAME and _may_use(root, self._text(pid, "cmdline").split("\0")):
+                ticks = self._ticks(pid)
+                if ticks is not None:
+                    yield pid, ticks
+
+    def _pids(self) -> list[int]:
+        try:
+            return [int(name) for name in os.listdir(self._proc) if name.isdecimal()]
+        except OSError:
+            return []
+
+    def _ticks(self, pid: int) -> int | None:
+        """When a process was started, in clock ticks since the boot; None where it has ended."""
+        # The name, in parentheses, may hold anything.
+        fields = self._text(pid, "stat").rpartition(")")[2].split()
+        return int(fields[_STARTED]) if len(fields) > _STARTED and fields[_STARTED].isdecimal() else None
+
+    def _booted(self) -> float | None:
+        """When the machine was booted, Unix seconds, by the clock as it is set now."""
+        for line in self._text("stat").splitlines():
+            key, _, value = line.partition(" ")
+            if key == "btime" and value.isdecimal():
+                return float(value)
+        return None
+
+    def _text(self, *parts: int | str) -> str:
+        try:
+            return Path(self._proc, *map(str, parts)).read_text(errors="replace")
+        except OSError:
+            return ""
+
+
+def _made(path: str) -> float | None:
+    """When the block device at *path* was made; None where there is none."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_mtime if stat.S_ISBLK(status.st_mode) else None
+
+
+def _may_use(root: str, arguments: list[str]) -> bool:
+    """Whether an engine that was started with *arguments* may use *root*, or a directory in it for remapped users."""
+    named = _named_root(arguments)
+    return named is None or os.path.normpath(named) in {root, os.path.dirname(root)}
+
+
+def _named_root(arguments: list[str]) -> str | None:
+    for place, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if flag in _ROOT_FLAGS:
+            return value if equals else next(iter(arguments[place + 1 : place + 2]), None)
+    return None

@@ -1,0 +1,44 @@
+"""Trees to measure, and the system's own tools to measure them beside us."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from exporter.measure.usage import Usage
+
+
+def du(path: Path, *options: str) -> int:
+    done = subprocess.run(["du", "-s", *options, path], check=True, capture_output=True, text=True)
+    return int(done.stdout.split("\t")[0])
+
+
+def by_system(path: Path) -> Usage:
+    """What ``du`` says; and as size, what a plain walk with ``lstat`` sums, since ``du`` counts directories too."""
+    sizes: dict[int, int] = {}
+    for parent, _, _ in os.walk(os.fsencode(path)):
+        for entry in os.scandir(parent):
+            if not entry.is_dir(follow_symlinks=False):
+                sizes[entry.inode()] = entry.stat(follow_symlinks=False).st_size
+    return Usage(size=sum(sizes.values()), allocated=du(path, "--block-size=1"), inodes=du(path, "--inodes"))
+
+
+def descriptors() -> int:
+    """How many this process holds open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def make_deep(top: Path, *, levels: int, name: str = "d" * 200) -> None:
+    """Nest directories, each with a small file in it: too deep for any path."""
+    fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(levels):
+        os.mkdir(name, dir_fd=fd)
+        below = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+        os.close(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=fd))
+    os.close(fd)
+
+
+def remove(top: Path) -> None:
+    """Remove what is too deep for Python's own way."""
+    subprocess.run(["rm", "-rf", "--", top], check=True)
