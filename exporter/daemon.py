@@ -1,8 +1,12 @@
-"""The loop: records, measurements, report, and again.
+"""The loop: reads records, measures, publishes, all in one thread and each when it is due.
 
-Each round reads the records, measures every upper layer and publishes what it found. Between rounds it waits for
-the interval to end, or for a hint that records changed. A stage that fails is counted and logged, and the loop goes
-on: what could not be read is missing from the report, so nothing old is shown as if it were new.
+The measurer runs it: whenever no pass is due, or the budget of CPU is spent, it rests, and resting is where the rest of
+the work is done. Records are read at each interval, or when a hint says that they changed. A report is published soon
+after there is something new in it. Reading and publishing, too, are kept to a small share of the CPU by resting after
+them in proportion to what they cost.
+
+A stage that fails is counted and logged, and the loop goes on: what could not be read is missing from the next report,
+so nothing old is shown as if it were new.
 """
 
 import threading
@@ -12,10 +16,20 @@ from typing import Protocol
 from exporter.account.report import Report
 from exporter.clock import Clock
 from exporter.logs import Once
-from exporter.measure.walk import Walked
+from exporter.measure.measurer import Measurer
+from exporter.measure.tracker import Pass
+from exporter.notices import Notices
+from exporter.settings import Pace
 from exporter.store.catalog import Catalog
-from exporter.survey import RecordSurvey, measure_uppers, summarize
-from exporter.vitals import Reason, Stage, Vitals
+from exporter.survey import RecordSurvey, summarize
+from exporter.uppers import Key, UpperBook, trees
+from exporter.vitals import Reason, Stage, Vitals, reason_of
+
+QUIET, LATEST = 0.25, 1.0
+"""Seconds from the last news to its publication, and from the first at the latest."""
+
+SHARE = 0.02
+"""Share of one core that reading records, and publishing, may each take when hints or news come without end."""
 
 
 class Watching(Protocol):
@@ -26,7 +40,7 @@ class Watching(Protocol):
 
 
 class Waiting(Protocol):
-    """Where the loop waits between rounds."""
+    """Where the loop waits."""
 
     def wait(self, timeout: float) -> bool:
         """Wait until hints are due, or for *timeout* seconds, or until woken; whether there was a hint."""
@@ -39,8 +53,24 @@ class Stopped(BaseException):
     """Raised inside a measurement to end it: no Exception, so that no stage counts it as a failure and goes on."""
 
 
+class _Rhythm:
+    """When work that takes CPU may be done again."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._free = 0.0
+
+    def due(self, wanted: float) -> float:
+        """When it may be done that is *wanted* then."""
+        return max(wanted, self._free)
+
+    def took(self, cpu: float) -> None:
+        """It was done, and took so many CPU seconds."""
+        self._free = self._clock.monotonic() + cpu / SHARE
+
+
 class Daemon:
-    """Runs rounds until it is stopped."""
+    """Works until it is stopped."""
 
     def __init__(
         self,
@@ -52,7 +82,8 @@ class Daemon:
         hints: Waiting,
         vitals: Vitals,
         clock: Clock,
-        interval: float,
+        pace: Pace,
+        surge_threshold: int = 0,
         progressed: Callable[[], None] = lambda: None,
     ) -> None:
         """*publish* is given every report; *progressed* is called whenever the loop got on, for a watchdog."""
@@ -63,10 +94,30 @@ class Daemon:
         self._hints = hints
         self._vitals = vitals
         self._clock = clock
-        self._interval = interval
+        self._interval = pace.interval
         self._progressed = progressed
         self._stop = threading.Event()
         self._problems = Once()
+        self._notices = Notices()
+        self._book = UpperBook(clock=clock, surge_threshold=surge_threshold)
+        self._catalog: Catalog | None = None
+        self._next_reading = 0.0
+        self._reading, self._publishing = _Rhythm(clock), _Rhythm(clock)
+        self._first_news: float | None = None
+        self._last_news = 0.0
+        self._measured_for = 0.0
+        self._failure: OSError | None = None
+        self._measurer: Measurer[Key] = Measurer(
+            clock=clock,
+            budget=pace.cpu_budget,
+            interval=pace.interval,
+            full_interval=pace.full_interval,
+            rest=self._rest,
+            check=self._check,
+            measured=self._measured,
+            failed=self._failed,
+            max_directories=pace.max_directories,
+        )
 
     def stop(self) -> None:
         """End the loop, a measurement that is under way included. From any thread or signal handler."""
@@ -74,31 +125,55 @@ class Daemon:
         self._hints.wake()
 
     def run(self) -> None:
-        """Run rounds until stopped."""
-        while not self._stop.is_set():
-            started = self._clock.monotonic()
-            try:
-                self.round()
-            except Stopped:
-                return
-            self._progressed()
-            rest = self._interval - (self._clock.monotonic() - started)
-            if rest > 0 and not self._stop.is_set():
-                self._hints.wait(rest)
-
-    def round(self) -> None:
-        """Read, measure and publish once."""
-        catalog = self._read()
-        if catalog is None:
+        """Work until stopped."""
+        try:
+            self._work()
+            self._measurer.run()
+        except Stopped:
             return
-        self._watch.expect(self._directories())
-        with self._vitals.stage(Stage.UPPERS):
-            uppers = measure_uppers(catalog, clock=self._clock, pace=self._pace, walked=self._walked)
-            self._publish(summarize(catalog, uppers))
 
-    def _read(self) -> Catalog | None:
-        """The catalog, also where only some of the roots could be read; None where reading failed altogether."""
-        catalog = None
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        self._progressed()
+
+    def _rest(self, seconds: float) -> None:
+        """What the measurer does while it may not measure: whatever else is due, and waiting; less long, if need be."""
+        end = self._clock.monotonic() + seconds
+        due = min(end, self._work())
+        wait = due - self._clock.monotonic()
+        if wait > 0 and self._hints.wait(wait):
+            self._next_reading = 0.0
+
+    def _work(self) -> float:
+        """Read and publish, if that is due; when something is due next."""
+        self._check()
+        if self._clock.monotonic() >= self._reading.due(self._next_reading):
+            before = self._clock.cpu()
+            self._read()
+            self._reading.took(self._clock.cpu() - before)
+            self._next_reading = self._clock.monotonic() + self._interval
+            self._news()
+        if self._clock.monotonic() >= self._publication():
+            before = self._clock.cpu()
+            self._report()
+            self._publishing.took(self._clock.cpu() - before)
+        return min(self._reading.due(self._next_reading), self._publication())
+
+    def _news(self) -> None:
+        self._last_news = self._clock.monotonic()
+        if self._first_news is None:
+            self._first_news = self._last_news
+
+    def _publication(self) -> float:
+        """When the next report is due; never, without news."""
+        if self._first_news is None:
+            return float("inf")
+        return self._publishing.due(min(self._last_news + QUIET, self._first_news + LATEST))
+
+    def _read(self) -> None:
+        """Read the records, of as many roots as can be read."""
+        before, catalog = self._catalog, None
         with self._vitals.stage(Stage.CATALOG):
             catalog = self._records.catalog()
             self._vitals.errors(Stage.CATALOG, Reason.VANISHED, catalog.vanished)
@@ -107,19 +182,45 @@ class Daemon:
             )
             for error in self._records.lost:
                 raise error
-        return catalog
+        self._catalog = catalog or Catalog(taken_at=self._clock.now(), stores=())
+        self._notices.tell(self._catalog, self._root_paths)
+        self._watch.expect(self._directories())
+        self._book.expect(self._catalog)
+        wanted = trees(self._catalog)
+        known = {} if before is None else trees(before)
+        self._measurer.expect(wanted)
+        for key, tree in wanted.items():
+            if known.get(key, tree) != tree:
+                self._measurer.hint(key)
 
     def _directories(self) -> list[str]:
         """What to watch: the roots, where stores appear, and the records of the stores that are there."""
         inside = (directory for place in self._records.locations for directory in place.record_directories)
         return [*self._root_paths, *(f"{path}/image" for path in self._root_paths), *inside]
 
-    def _pace(self, _inodes: int) -> None:
-        if self._stop.is_set():
-            raise Stopped
-        self._progressed()
+    def _measured(self, key: Key, outcome: Pass, cpu_seconds: float) -> None:
+        self._vitals.walked(inodes=outcome.looked, cpu_seconds=cpu_seconds)
+        self._vitals.errors(Stage.UPPERS, Reason.VANISHED, outcome.walked.vanished)
+        self._vitals.errors(Stage.UPPERS, Reason.IO, outcome.walked.unreadable)
+        self._measured_for += cpu_seconds
+        self._book.measured(key, outcome)
+        self._news()
 
-    def _walked(self, walked: Walked, cpu_seconds: float) -> None:
-        self._vitals.walked(inodes=walked.usage.inodes, cpu_seconds=cpu_seconds)
-        self._vitals.errors(Stage.UPPERS, Reason.VANISHED, walked.vanished)
-        self._vitals.errors(Stage.UPPERS, Reason.IO, walked.unreadable)
+    def _failed(self, _key: Key, error: OSError) -> None:
+        reason = reason_of(error)
+        if reason is Reason.VANISHED:
+            self._vitals.errors(Stage.UPPERS, reason)
+        else:
+            self._failure = error
+        self._news()
+
+    def _report(self) -> None:
+        """Publish what is known now."""
+        self._first_news = None
+        if self._catalog is None:
+            return
+        if self._measured_for or self._failure is not None:
+            self._vitals.ended(Stage.UPPERS, duration=self._measured_for, error=self._failure)
+            self._measured_for, self._failure = 0.0, None
+        uppers = {store.name: self._book.known(store.name) for store in self._catalog.stores}
+        self._publish(summarize(self._catalog, uppers))

@@ -57,7 +57,8 @@ def serve(roots: Sequence[Root], chosen: ServeSettings, *, daemon_config: str) -
         hints=hints,
         vitals=vitals,
         clock=clock,
-        interval=chosen.scan_interval,
+        pace=chosen.pace,
+        surge_threshold=chosen.growth_threshold,
         progressed=notifier.alive,
     )
     _on_end(daemon.stop)

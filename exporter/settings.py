@@ -35,6 +35,29 @@ def count(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> float:
+    """A share of one core, of ``1%`` or ``0.01``."""
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    value = float(number) / (100 if percent else 1) if re.fullmatch(r"\d+(\.\d+)?", number) else 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share of one core above 0: write 1% or 0.01")
+    return value
+
+
+_BYTES = re.compile(r"(\d+)\s?(?:(k|M|G|T)(i)?)?B?")
+_POWERS = "kMGT"
+
+
+def byte_count(text: str) -> int:
+    """Bytes of ``100MiB`` (of 1024), ``100MB`` (of 1000) or ``104857600``."""
+    match = _BYTES.fullmatch(text.strip().replace("K", "k"))
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes: write 100MiB or 104857600")
+    unit = 1024 if match[3] else 1000
+    power = 0 if match[2] is None else 1 + _POWERS.index(match[2])
+    return int(int(match[1]) * unit**power)
+
+
 def absolute_path(text: str) -> str:
     """An absolute path: a service has no directory of its own to go by."""
     if not text.startswith("/"):
@@ -106,6 +129,34 @@ SCAN_INTERVAL = Option(
     meaning="Time between two scans where nothing hints at a change before.",
     metavar="TIME",
 )
+FULL_INTERVAL = Option(
+    flag="--scan.full-interval",
+    parse=duration,
+    default="5m",
+    meaning="Time in which all of an upper layer is read once, where the CPU budget allows.",
+    metavar="TIME",
+)
+CPU_BUDGET = Option(
+    flag="--scan.cpu-budget",
+    parse=share,
+    default="1%",
+    meaning="Share of one CPU core that all measuring together may take.",
+    metavar="PERCENT",
+)
+MAX_DIRECTORIES = Option(
+    flag="--uppers.max-directories",
+    parse=count,
+    default="200000",
+    meaning="Directories remembered of one upper layer; one with more is read whole each time.",
+    metavar="N",
+)
+GROWTH_THRESHOLD = Option(
+    flag="--growth.log-threshold",
+    parse=byte_count,
+    default="100MiB",
+    meaning="Growth of an upper layer within a minute above which a line is logged, with who grows; 0 for never.",
+    metavar="BYTES",
+)
 LAYER_LIMIT = Option(
     flag="--layers.limit",
     parse=count,
@@ -148,7 +199,17 @@ LOG_FORMAT = Option(
 
 READING = (DOCKER_ROOT, DAEMON_FILE)
 LOGGING = (LOG_LEVEL, LOG_FORMAT)
-SERVING = (SCAN_INTERVAL, LAYER_LIMIT, IMAGE_LIMIT, LISTEN, TELEMETRY_PATH)
+SERVING = (
+    SCAN_INTERVAL,
+    FULL_INTERVAL,
+    CPU_BUDGET,
+    MAX_DIRECTORIES,
+    GROWTH_THRESHOLD,
+    LAYER_LIMIT,
+    IMAGE_LIMIT,
+    LISTEN,
+    TELEMETRY_PATH,
+)
 
 
 def add_options(
@@ -202,11 +263,26 @@ def repeated(namespace: argparse.Namespace, option: Option[str], environ: Mappin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often, and how hard, the daemon works."""
+
+    interval: float = 15.0
+    """Seconds between two readings of the records, and between two passes over an upper layer, where affordable."""
+    full_interval: float = 300.0
+    """Seconds in which all of an upper layer is read once, where affordable."""
+    cpu_budget: float = 0.01
+    """Share of one core that all measuring together may take."""
+    max_directories: int = 200_000
+    """Directories that are remembered of one upper layer at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServeSettings:
     """What the daemon is told."""
 
-    scan_interval: float
-    """Seconds."""
+    pace: Pace
+    growth_threshold: int
+    """Bytes within a minute."""
     layer_limit: int
     image_limit: int
     listen: tuple[str, ...]
@@ -216,7 +292,13 @@ class ServeSettings:
 def serve_settings(namespace: argparse.Namespace, environ: Mapping[str, str]) -> ServeSettings:
     """The daemon's settings out of a parsed command line."""
     return ServeSettings(
-        scan_interval=namespace.scan_interval,
+        pace=Pace(
+            interval=namespace.scan_interval,
+            full_interval=max(namespace.scan_full_interval, namespace.scan_interval),
+            cpu_budget=namespace.scan_cpu_budget,
+            max_directories=namespace.uppers_max_directories,
+        ),
+        growth_threshold=namespace.growth_log_threshold,
         layer_limit=namespace.layers_limit,
         image_limit=namespace.images_limit,
         listen=repeated(namespace, LISTEN, environ),
@@ -228,7 +310,9 @@ def shown(chosen: ServeSettings, roots: Iterable[Root]) -> dict[str, str]:
     """The settings that matter, as flags, for a person."""
     return {
         DOCKER_ROOT.flag: " ".join(root.path for root in roots),
-        SCAN_INTERVAL.flag: f"{chosen.scan_interval:g}s",
+        SCAN_INTERVAL.flag: f"{chosen.pace.interval:g}s",
+        FULL_INTERVAL.flag: f"{chosen.pace.full_interval:g}s",
+        CPU_BUDGET.flag: f"{chosen.pace.cpu_budget:.3g}",
         LAYER_LIMIT.flag: str(chosen.layer_limit),
         IMAGE_LIMIT.flag: str(chosen.image_limit),
     }

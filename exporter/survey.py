@@ -4,18 +4,18 @@ The commands make one; the daemon makes one again and again and keeps what it le
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from exporter.account.integrity import find_problems
 from exporter.account.report import Report, Upper
 from exporter.account.summary import store_report
 from exporter.clock import Clock, SystemClock
 from exporter.measure.containerlogs import container_log_allocated
-from exporter.measure.listing import Pace, unhurried
-from exporter.measure.walk import Walked, measure
-from exporter.store.catalog import Catalog, Container, ContainerID, Problem, Store
+from exporter.measure.walk import measure
+from exporter.store.catalog import Catalog, ContainerID, Problem, Store
 from exporter.store.detect import DAEMON_CONFIG, Location, Root
 from exporter.store.scanner import Scanner
+from exporter.uppers import uppers_of
 
 SETTLE = 0.25
 """Seconds between two looks at a contradiction: longer than an engine takes from one record to the next."""
@@ -91,40 +91,22 @@ def silent(_done: int, _total: int, _what: str) -> None:
     """Progress that nobody watches."""
 
 
-def uppers_of(catalog: Catalog) -> Iterator[tuple[Store, Container, str]]:
-    """The containers whose upper layer can be measured, each with its store and the upper's path."""
-    for store in catalog.stores:
-        if not store.measurable:
-            continue
-        for container_id, container in store.containers.items():
-            directory = store.upper_of(container_id)
-            if directory is not None:
-                yield store, container, store.diff_path(directory)
-
-
 def measure_uppers(
     catalog: Catalog,
     *,
     clock: Clock,
     only: frozenset[tuple[str, ContainerID]] | None = None,
-    pace: Pace = unhurried,
     progress: Progress = silent,
-    walked: Callable[[Walked, float], None] = lambda _walked, _cpu: None,
 ) -> Measured:
-    """Walk the upper layer of every container once. One that vanished or cannot be opened has no figure.
-
-    *walked* is told of every walk what it found, and the CPU seconds that it took.
-    """
+    """Walk the upper layer of every container once. One that vanished or cannot be opened has no figure."""
     found: dict[str, dict[ContainerID, Upper]] = {store.name: {} for store in catalog.stores}
     uppers = [upper for upper in uppers_of(catalog) if only is None or (upper[0].name, upper[1].container_id) in only]
-    for done, (store, container, path) in enumerate(uppers):
+    for done, (store, container, directory) in enumerate(uppers):
         progress(done, len(uppers), container.name)
-        before = clock.cpu()
         try:
-            result = measure(path, pace=pace)
+            result = measure(store.diff_path(directory))
         except OSError:
             continue
-        walked(result, clock.cpu() - before)
         found[store.name][container.container_id] = Upper(usage=result.usage, measured_at=clock.now())
     progress(len(uppers), len(uppers), "")
     return found
@@ -176,4 +158,4 @@ class Survey:
         return summarize(catalog, measure_uppers(catalog, clock=self._clock, only=only, progress=progress))
 
 
-__all__ = ["Progress", "RecordSurvey", "Root", "Survey", "measure_uppers", "silent", "summarize", "uppers_of"]
+__all__ = ["Progress", "RecordSurvey", "Root", "Survey", "measure_uppers", "silent", "summarize"]

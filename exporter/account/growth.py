@@ -1,8 +1,8 @@
 """Growth of upper layers: how much they have grown and how much was freed, as counters. Pure."""
 
 from collections.abc import Collection, Hashable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
@@ -24,22 +24,16 @@ class Growth:
         return replace(self, allocated=allocated, grown=self.grown + max(0, change), freed=self.freed + max(0, -change))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counters(Generic[K]):
-    """The growth of every upper layer that was measured.
+def measured(growths: Mapping[K, Growth], key: K, allocated: int) -> Mapping[K, Growth]:
+    """The growths after one measurement of one upper layer, in bytes on disk.
 
-    Keys are containers, not processes: a container that is stopped and started goes on where it was. They begin at 0
-    when the exporter does, which Prometheus takes as the reset of a counter.
+    What is measured for the first time has not grown. Keys are containers, not processes: a container that is stopped
+    and started goes on where it was. All begin at 0 when the exporter does, as Prometheus expects of counters.
     """
+    known = growths.get(key)
+    return {**growths, key: Growth(allocated=allocated) if known is None else known.measured(allocated)}
 
-    by_key: Mapping[K, Growth] = field(default_factory=dict)
 
-    def measured(self, key: K, allocated: int) -> "Counters[K]":
-        """The counters after a measurement; what is measured for the first time has not grown."""
-        known = self.by_key.get(key)
-        growth = Growth(allocated=allocated) if known is None else known.measured(allocated)
-        return Counters(by_key={**self.by_key, key: growth})
-
-    def only(self, keys: Collection[K]) -> "Counters[K]":
-        """The counters of these keys; what is gone is forgotten."""
-        return Counters(by_key={key: growth for key, growth in self.by_key.items() if key in keys})
+def only(growths: Mapping[K, Growth], keys: Collection[K]) -> Mapping[K, Growth]:
+    """The growths of these containers; those that are gone are forgotten."""
+    return {key: growth for key, growth in growths.items() if key in keys}

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from exporter.account.growth import Growth
+from exporter.measure.growers import Grower
 from exporter.measure.usage import Usage
 from exporter.store.catalog import CacheID, Catalog, ChainID, ContainerID, ImageID, Problem, Store
 
@@ -37,6 +39,14 @@ class Upper:
     usage: Usage
     measured_at: float
     """When the measurement ended, Unix seconds."""
+    growth: Growth | None = None
+    """What it grew and lost since it was first measured; None from a command that measures once."""
+    growers: tuple[Grower, ...] = ()
+    """The files and directories that grew most between the last two measurements, the largest first."""
+    exact: bool = True
+    """False where the figure is a lower bound: something could not be read, or the tree outgrew its walk."""
+    tracked: bool = True
+    """False where it has more directories than are remembered, so that every measurement reads all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,15 +87,10 @@ class Purse:
     budget: float
     """CPU seconds a second."""
     limit: float
-    """CPU seconds that it holds at most: what may be spent at once after a rest."""
+    """CPU seconds that it fills up to: what may be spent at once after a rest."""
     balance: float
     at: float
     """When it held the balance; monotonic seconds."""
-
-    @classmethod
-    def full(cls, *, budget: float, limit: float, now: float) -> Self:
-        """A full one."""
-        return cls(budget=budget, limit=limit, balance=limit, at=now)
 
     def spend(self, cpu: float, *, now: float) -> Self:
         """The purse after so many CPU seconds were spent."""
@@ -106,4 +101,4 @@ class Purse:
         return max(0.0, -self._balance(now) / self.budget)
 
     def _balance(self, now: float) -> float:
-        return min(self.limit, self.balance + (now - self.at) * self.budget)
+        return min(max(self.limit, self.balance), self.balance + (now - self.at) * self.budget)

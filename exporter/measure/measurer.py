@@ -26,6 +26,9 @@ _DEEPEST = 8
 
 _IDLE = 1.0
 
+START = 5.0
+"""CPU seconds: a million files are read in that time."""
+
 
 class Measurer(Generic[K]):
     """A tracker for each tree, and the schedule that they are run by."""
@@ -42,6 +45,7 @@ class Measurer(Generic[K]):
         measured: Callable[[K, Pass, float], None],
         failed: Callable[[K, OSError], None],
         max_directories: int = MAX_DIRECTORIES,
+        start: float = START,
     ) -> None:
         """Prepare to measure.
 
@@ -55,6 +59,7 @@ class Measurer(Generic[K]):
             measured: Told of every pass, and the CPU seconds that it took.
             failed: Told why a tree could not be measured.
             max_directories: See `Tracker`.
+            start: CPU seconds that may be spent at once in the beginning, so that the first figures are there soon.
         """
         self._clock = clock
         self._rest = rest
@@ -63,7 +68,7 @@ class Measurer(Generic[K]):
         self._failed = failed
         self._max_directories = max_directories
         self._schedule = Schedule[K](budget=budget, interval=interval, full_interval=full_interval)
-        self._purse = Purse.full(budget=budget, limit=budget * interval, now=clock.monotonic())
+        self._purse = Purse(budget=budget, limit=budget * interval, balance=start, at=clock.monotonic())
         self._trackers: dict[K, tuple[str, Tracker]] = {}
         self._under_way = 0
 

@@ -22,6 +22,13 @@ def lane(cpu: float) -> int:
     return bisect_left(_LANES, cpu)
 
 
+_LEAST_QUICK = 0.1
+"""Of a quick pass, what counts as such at least, however much of it was part of a full one."""
+
+_PLANNED = 0.9
+"""Of the budget: what is left lets passes catch up that were held up, by the first pass over a new tree for one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
     """A tree to be measured again and again: an upper layer."""
@@ -87,7 +94,9 @@ class Schedule(Generic[K]):
             entry = self._entries[key] = entries.get(key) or _Entry(tree=tree, due=now)
             entry.tree = tree
         costs = [entry.cost for entry in self._entries.values() if entry.cost is not None and entry.tree.active]
-        self._division = divide(costs, budget=self._budget, interval=self._interval, full_interval=self._full_interval)
+        self._division = divide(
+            costs, budget=self._budget * _PLANNED, interval=self._interval, full_interval=self._full_interval
+        )
         for queue in self._queues:
             queue.clear()
         for key, entry in self._entries.items():
@@ -174,13 +183,14 @@ class Schedule(Generic[K]):
 
 
 def _cost(outcome: Pass, cpu: float, known: Cost | None) -> Cost:
-    looked = max(1, outcome.looked)
+    inodes, looked = outcome.walked.usage.inodes, max(1, outcome.looked)
     if outcome.full_only:
         return Cost(quick=cpu, full=0.0)
     if outcome.full:
         # A directory costs a quick pass about as much as a file costs a full one.
         return Cost(quick=known.quick if known else cpu * outcome.walked.directories / looked, full=cpu)
-    quick = cpu * (looked - outcome.refreshed) / looked
     if known is None or outcome.refreshed * 2 > looked:
-        return Cost(quick=quick, full=cpu / looked * outcome.walked.usage.inodes)
-    return Cost(quick=quick, full=known.full)
+        full = cpu / looked * inodes
+    else:
+        full = known.full
+    return Cost(quick=max(cpu * _LEAST_QUICK, cpu - full * outcome.refreshed / inodes), full=full)

@@ -36,7 +36,7 @@ class Daemon:
             self._process = subprocess.Popen(
                 [*prefix, *argv], stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=_PLAIN_ENVIRONMENT
             )
-        self._namespace: str | None = None
+        self._namespace: int | None = None
 
     @property
     def pid(self) -> int:
@@ -79,18 +79,19 @@ class Daemon:
         self._kill_all()
 
     def _note_namespace(self) -> None:
-        if self._process.poll() is None:
-            self._namespace = _mount_namespace(self.pid)
+        """Hold the program's mount namespace open, so that the number it is known by is given to no other."""
+        if self._namespace is None and self._process.poll() is None:
+            self._namespace = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY)
 
     def _kill_all(self) -> int:
-        deadline = time.monotonic() + 10
-        while family := _family(self._namespace):
-            for pid in family:
-                _kill(pid)
-            if time.monotonic() > deadline:
-                raise ProcessError(f"processes {sorted(family)} do not end")
-            time.sleep(0.02)
-        return self._process.wait()
+        exit_code = self._process.wait()
+        if self._namespace is not None:
+            try:
+                _kill_family(os.fstat(self._namespace).st_ino)
+            finally:
+                os.close(self._namespace)
+                self._namespace = None
+        return exit_code
 
 
 def delete(root: Path) -> None:
@@ -132,13 +133,23 @@ def run(*argv: str, stdin: bytes = b"", env: Mapping[str, str] | None = None, se
     return done.stdout.decode(errors="replace")
 
 
-def _family(namespace: str | None) -> set[int]:
+def _kill_family(namespace: int) -> None:
+    deadline = time.monotonic() + 10
+    while family := _family(namespace):
+        for pid in family:
+            _kill(pid)
+        if time.monotonic() > deadline:
+            raise ProcessError(f"processes {sorted(family)} do not end")
+        time.sleep(0.02)
+
+
+def _family(namespace: int) -> set[int]:
     """The living processes in a mount namespace other than ours, and their descendants, which may have made their own.
 
     Nothing but a program, its offspring and what a test put beside it is ever in the namespace that was made for the
     program: no name and no pattern is needed to find them.
     """
-    if namespace is None or namespace == _mount_namespace(os.getpid()):
+    if namespace == _mount_namespace(os.getpid()):
         return set()
     parents = {pid: parent for pid in _processes() if (parent := _living_parent(pid)) is not None}
     family = {pid for pid in parents if _mount_namespace(pid) == namespace}
@@ -161,10 +172,10 @@ def _living_parent(pid: int) -> int | None:
     return None if state in "ZX" else int(parent)
 
 
-def _mount_namespace(pid: int) -> str | None:
+def _mount_namespace(pid: int) -> int | None:
     """None for a process that has ended, and for one that is hidden from us, which is none of ours."""
     try:
-        return os.readlink(f"/proc/{pid}/ns/mnt")
+        return os.stat(f"/proc/{pid}/ns/mnt").st_ino
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
 

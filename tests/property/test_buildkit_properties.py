@@ -5,7 +5,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.store.buildkit import BuildCacheReader, parse_record, parse_snapshot
@@ -38,6 +38,7 @@ FIELDS = st.sampled_from(
 RECORDS = st.dictionaries(FIELDS, VALUES | JSON.map(lambda value: json.dumps({"value": value}).encode()))
 
 
+@settings(deadline=None)
 @given(key=st.text(max_size=80), values=ROWS)
 def test_any_row(key: str, values: dict[bytes, bytes]) -> None:
     """A row is parsed, or Malformed; a directory that it tells is a plain name."""
@@ -46,6 +47,7 @@ def test_any_row(key: str, values: dict[bytes, bytes]) -> None:
         assert directory is None or (directory not in {"", ".", ".."} and "/" not in directory)
 
 
+@settings(deadline=None)
 @given(values=RECORDS)
 def test_any_record(values: dict[bytes, bytes]) -> None:
     """A record is always parsed, and its texts can be written."""
@@ -55,6 +57,7 @@ def test_any_record(values: dict[bytes, bytes]) -> None:
     assert record.size is None or record.size >= 0
 
 
+@settings(deadline=None)
 @given(snapshots=st.dictionaries(KEYS, ROWS, max_size=5), records=st.dictionaries(KEYS, RECORDS, max_size=5))
 def test_any_cache(snapshots: dict[bytes, dict[bytes, bytes]], records: dict[bytes, dict[bytes, bytes]]) -> None:
     """Whatever the rows hold, each is known or a problem, and no question about the cache fails."""

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.store.bolt import Tree
@@ -29,6 +29,7 @@ TREES: st.SearchStrategy[Tree] = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(value=st.integers(0, 2**64 - 1))
 def test_numbers(value: int) -> None:
     """Each number of 64 bits is read as it was written."""
@@ -36,6 +37,7 @@ def test_numbers(value: int) -> None:
     assert value - 2**63 == signed(containerd_records.signed(value - 2**63))
 
 
+@settings(deadline=None)
 @given(raw=st.binary(max_size=12) | st.integers(0, 10**6).map(lambda size: b"\x80" * size))
 def test_any_number(raw: bytes) -> None:
     """What is no number is Malformed, however long it is."""
@@ -46,6 +48,7 @@ def test_any_number(raw: bytes) -> None:
     assert 0 <= value < 2**64
 
 
+@settings(deadline=None)
 @given(namespaces=st.dictionaries(NAMES, TREES, max_size=3), version=st.integers(0, 4))
 def test_any_metadata(namespaces: dict[bytes, Tree], version: int) -> None:
     """Any tree in place of ``meta.db`` gives records and problems, and every question about the records an answer."""
@@ -67,6 +70,7 @@ def _ask(namespace: Namespace) -> None:
             label.encode()
 
 
+@settings(deadline=None)
 @given(rows=TREES)
 def test_any_snapshotter(rows: Tree) -> None:
     """Any tree in place of a snapshotter's rows gives rows and problems."""

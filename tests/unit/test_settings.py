@@ -9,11 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import settings
-from exporter.settings import ServeSettings
+from exporter.settings import Pace, ServeSettings
 from exporter.store.detect import Root
 
+PACE = Pace()
 DEFAULTS = ServeSettings(
-    scan_interval=15.0, layer_limit=100, image_limit=100, listen=(":10412",), telemetry_path="/metrics"
+    pace=PACE,
+    growth_threshold=100 << 20,
+    layer_limit=100,
+    image_limit=100,
+    listen=(":10412",),
+    telemetry_path="/metrics",
 )
 
 
@@ -29,37 +35,60 @@ def test_defaults() -> None:
     assert parse() == DEFAULTS
 
 
-@pytest.mark.parametrize(
-    ("variable", "flag", "text", "expected"),
-    [
-        ("LAYERSTORE_SCAN_INTERVAL", "--scan.interval", "1m", {"scan_interval": 60.0}),
-        ("LAYERSTORE_LAYERS_LIMIT", "--layers.limit", "7", {"layer_limit": 7}),
-        ("LAYERSTORE_IMAGES_LIMIT", "--images.limit", "0", {"image_limit": 0}),
-        ("LAYERSTORE_WEB_LISTEN_ADDRESS", "--web.listen-address", "[::1]:1", {"listen": ("[::1]:1",)}),
-        ("LAYERSTORE_WEB_TELEMETRY_PATH", "--web.telemetry-path", "/m", {"telemetry_path": "/m"}),
-    ],
-)
-class TestPrecedence:
-    """Each option alike."""
+OPTIONS: dict[str, tuple[str, str, ServeSettings, str]] = {
+    "--scan.interval": ("LAYERSTORE_SCAN_INTERVAL", "1m", replace(DEFAULTS, pace=replace(PACE, interval=60.0)), "9s"),
+    "--scan.full-interval": (
+        "LAYERSTORE_SCAN_FULL_INTERVAL",
+        "1h",
+        replace(DEFAULTS, pace=replace(PACE, full_interval=3600.0)),
+        "9m",
+    ),
+    "--scan.cpu-budget": (
+        "LAYERSTORE_SCAN_CPU_BUDGET",
+        "2.5%",
+        replace(DEFAULTS, pace=replace(PACE, cpu_budget=0.025)),
+        "0.5",
+    ),
+    "--uppers.max-directories": (
+        "LAYERSTORE_UPPERS_MAX_DIRECTORIES",
+        "10",
+        replace(DEFAULTS, pace=replace(PACE, max_directories=10)),
+        "9",
+    ),
+    "--growth.log-threshold": (
+        "LAYERSTORE_GROWTH_LOG_THRESHOLD",
+        "1GB",
+        replace(DEFAULTS, growth_threshold=10**9),
+        "0",
+    ),
+    "--layers.limit": ("LAYERSTORE_LAYERS_LIMIT", "7", replace(DEFAULTS, layer_limit=7), "9"),
+    "--images.limit": ("LAYERSTORE_IMAGES_LIMIT", "0", replace(DEFAULTS, image_limit=0), "9"),
+    "--web.listen-address": ("LAYERSTORE_WEB_LISTEN_ADDRESS", "[::1]:1", replace(DEFAULTS, listen=("[::1]:1",)), ":9"),
+    "--web.telemetry-path": ("LAYERSTORE_WEB_TELEMETRY_PATH", "/m", replace(DEFAULTS, telemetry_path="/m"), "/n"),
+}
+every_option = pytest.mark.parametrize("flag", OPTIONS)
 
-    def test_the_variable_beats_the_default(
-        self, variable: str, flag: str, text: str, expected: dict[str, object]
-    ) -> None:
-        """The variable of a flag is its name in capitals after LAYERSTORE."""
-        assert flag.startswith("--")
-        assert parse([], {variable: text}) == replace(DEFAULTS, **expected)  # type: ignore[arg-type]
 
-    def test_the_flag_beats_the_variable(
-        self, variable: str, flag: str, text: str, expected: dict[str, object]
-    ) -> None:
-        """What is typed is what is meant."""
-        other = {"/m": "/other", "[::1]:1": ":9"}.get(text, "99")
-        assert parse([flag, text], {variable: other}) == replace(DEFAULTS, **expected)  # type: ignore[arg-type]
+@every_option
+def test_the_variable_beats_the_default(flag: str) -> None:
+    """The variable of a flag is its name in capitals after LAYERSTORE."""
+    variable, text, expected, _ = OPTIONS[flag]
+    assert parse([], {variable: text}) == expected
 
-    def test_an_empty_variable_is_none(self, variable: str, flag: str, text: str, expected: dict[str, object]) -> None:
-        """A unit file or a manifest may set a variable to nothing: that leaves the default."""
-        assert (flag, text, expected) != ()
-        assert parse([], {variable: ""}) == DEFAULTS
+
+@every_option
+def test_the_flag_beats_the_variable(flag: str) -> None:
+    """What is typed is what is meant."""
+    variable, text, expected, other = OPTIONS[flag]
+    assert parse([flag, text], {variable: other}) == expected
+    assert parse([f"{flag}={text}"], {variable: other}) == expected
+
+
+@every_option
+def test_an_empty_variable_is_none(flag: str) -> None:
+    """A unit file or a manifest may set a variable to nothing: that leaves the default."""
+    variable, _, _, _ = OPTIONS[flag]
+    assert parse([], {variable: ""}) == DEFAULTS
 
 
 def test_a_repeatable_flag_adds_up() -> None:
@@ -179,6 +208,8 @@ def test_the_settings_shown_can_be_typed_again() -> None:
     assert shown == {
         "--path.docker-root": "/a /b",
         "--scan.interval": "15s",
+        "--scan.full-interval": "300s",
+        "--scan.cpu-budget": "0.01",
         "--layers.limit": "100",
         "--images.limit": "100",
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from prometheus_client.core import Metric
 
 from exporter.account.report import StoreReport
-from exporter.export.metrics.family import Gauge, short_ids
+from exporter.export.metrics.family import Gauge, Total, short_ids
 from exporter.store.catalog import Container, ContainerState, short_id
 
 
@@ -36,8 +36,22 @@ def container_families(stores: Iterable[StoreReport]) -> tuple[Metric, ...]:
         "store",
         "state",
     )
+    untracked = Gauge(
+        "layerstore_uppers_untracked",
+        "Upper layers with more directories than are remembered (--uppers.max-directories): each measurement reads all "
+        "of them; from the last background scan.",
+        "store",
+    )
+    inexact = Gauge(
+        "layerstore_uppers_inexact",
+        "Upper layers whose figures are a lower bound: something in them could not be read, or they grew faster than "
+        "they could be walked; from the last background scan.",
+        "store",
+    )
     for report in stores:
         store = report.store
+        untracked.add((store.name,), sum(not upper.tracked for upper in report.uppers.values()))
+        inexact.add((store.name,), sum(not upper.exact for upper in report.uppers.values()))
         ids = short_ids(store.containers)
         image_ids = short_ids(store.images)
         counts = Counter(container.state for container in store.containers.values())
@@ -48,7 +62,7 @@ def container_families(stores: Iterable[StoreReport]) -> tuple[Metric, ...]:
             image = container.image_id
             info.add((*identity, *_who(container, "" if image is None else image_ids.get(image, short_id(image)))), 1)
             sizes.add((*identity, container.name), container, report)
-    return (info, *sizes.families, states)
+    return (info, *sizes.families, states, untracked, inexact)
 
 
 def _who(container: Container, image: str) -> tuple[str, ...]:
@@ -91,6 +105,18 @@ class _Sizes:
             "the last background scan.",
             *identity,
         )
+        self.grown = Total(
+            "layerstore_container_upper_grown_bytes_total",
+            "Bytes on disk that the container's upper (write) layer grew by since the exporter first measured it: the "
+            "sum of all rises between two measurements; from the last background scan.",
+            *identity,
+        )
+        self.freed = Total(
+            "layerstore_container_upper_freed_bytes_total",
+            "Bytes on disk that the container's upper (write) layer gave back since the exporter first measured it: "
+            "the sum of all falls between two measurements; from the last background scan.",
+            *identity,
+        )
         self.measured = Gauge(
             "layerstore_container_upper_measured_timestamp_seconds",
             "When the container's upper (write) layer was last measured, in Unix seconds; absent until then; from the "
@@ -112,7 +138,16 @@ class _Sizes:
 
     @property
     def families(self) -> tuple[Metric, ...]:
-        return (self.size, self.allocated, self.inodes, self.measured, self.limit, self.log)
+        return (
+            self.size,
+            self.allocated,
+            self.inodes,
+            self.grown,
+            self.freed,
+            self.measured,
+            self.limit,
+            self.log,
+        )
 
     def add(self, identity: tuple[str, str, str], container: Container, report: StoreReport) -> None:
         upper = report.uppers.get(container.container_id)
@@ -121,5 +156,8 @@ class _Sizes:
             self.allocated.add(identity, upper.usage.allocated)
             self.inodes.add(identity, upper.usage.inodes)
             self.measured.add(identity, upper.measured_at)
+            if upper.growth is not None:
+                self.grown.add(identity, upper.growth.grown)
+                self.freed.add(identity, upper.growth.freed)
         self.limit.add(identity, container.upper_limit)
         self.log.add(identity, report.logs.get(container.container_id))

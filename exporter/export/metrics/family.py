@@ -6,7 +6,8 @@ write is replaced, and only what would bloat every scrape is cut.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
@@ -40,20 +41,41 @@ def short_ids(identities: Iterable[str]) -> Mapping[str, str]:
     }
 
 
-class Gauge(GaugeMetricFamily):
-    """A gauge's family, each set of labels at most once."""
+class _Family(Protocol):
+    """What a family of the client library's has, and what was added to it."""
 
-    def __init__(self, name: str, documentation: str, *labels: str) -> None:
-        super().__init__(name, documentation, labels=labels)
-        self._seen: set[tuple[str, ...]] = set()
+    _seen: set[tuple[str, ...]]
 
-    def add(self, labels: tuple[str, ...], value: float | None) -> None:
+    def add_metric(self, labels: Sequence[str], value: float) -> None:
+        """Add a sample."""
+
+
+class _Distinct:
+    """A family that takes each set of labels at most once."""
+
+    def add(self: _Family, labels: tuple[str, ...], value: float | None) -> None:
         """Add a sample. None is not known, so not exported. Where two sets of labels are alike after being made safe
         (two overlong names with one beginning), the first stands: a series twice would cost the whole scrape."""
         safe = tuple(map(label, labels))
         if value is not None and safe not in self._seen:
             self._seen.add(safe)
             self.add_metric(safe, value)
+
+
+class Gauge(GaugeMetricFamily, _Distinct):
+    """A gauge's family, each set of labels at most once."""
+
+    def __init__(self, name: str, documentation: str, *labels: str) -> None:
+        super().__init__(name, documentation, labels=labels)
+        self._seen: set[tuple[str, ...]] = set()
+
+
+class Total(CounterMetricFamily, _Distinct):
+    """A counter's family, each set of labels at most once; its name ends in ``_total``."""
+
+    def __init__(self, name: str, documentation: str, *labels: str) -> None:
+        super().__init__(name, documentation, labels=labels)
+        self._seen: set[tuple[str, ...]] = set()
 
 
 def gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:

@@ -1,20 +1,21 @@
 """What upper layers have grown by, and what was freed."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.account.growth import Counters, Growth
+from exporter.account.growth import Growth, measured, only
 
 BYTES = st.integers(min_value=0, max_value=1 << 63)
 
 
 def after(*allocated: int) -> Growth:
-    counters = Counters[str]()
+    growths: Mapping[str, Growth] = {}
     for figure in allocated:
-        counters = counters.measured("web", figure)
-    return counters.by_key["web"]
+        growths = measured(growths, "web", figure)
+    return growths["web"]
 
 
 def test_what_is_measured_for_the_first_time_has_not_grown() -> None:
@@ -43,13 +44,13 @@ def test_counters_never_fall(figures: list[int]) -> None:
 
 def test_a_container_that_is_gone_is_forgotten() -> None:
     """One that comes back under the same ID begins anew."""
-    counters = Counters[str]().measured("web", 10).measured("db", 10).measured("web", 30)
-    counters = counters.only(["db"])
-    assert counters.by_key == {"db": Growth(allocated=10)}
-    assert counters.measured("web", 50).by_key["web"] == Growth(allocated=50)
+    growths = measured(measured({}, "web", 10), "db", 10)
+    growths = only(measured(growths, "web", 30), ["db"])
+    assert growths == {"db": Growth(allocated=10)}
+    assert measured(growths, "web", 50)["web"] == Growth(allocated=50)
 
 
 def test_a_container_that_is_restarted_goes_on() -> None:
     """Its upper layer stays, and so do its counters."""
-    counters = Counters[str]().measured("web", 10).measured("web", 30).only(["web"]).measured("web", 35)
-    assert counters.by_key["web"] == Growth(allocated=35, grown=25, freed=0)
+    growths = only(measured(measured({}, "web", 10), "web", 30), ["web"])
+    assert measured(growths, "web", 35)["web"] == Growth(allocated=35, grown=25, freed=0)

@@ -26,7 +26,7 @@ class HeldClock:
     def __init__(self, *, ahead: float = LATER, meanwhile: Callable[[], object] = lambda: None) -> None:
         self.time = time.time() + ahead
         self.slept: list[float] = []
-        self._meanwhile = meanwhile
+        self.meanwhile = meanwhile
 
     def now(self) -> float:
         return self.time
@@ -40,7 +40,7 @@ class HeldClock:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.time += seconds
-        self._meanwhile()
+        self.meanwhile()
 
 
 def scanner(*roots: Path, daemon_config: str = NO_CONFIG) -> Scanner:

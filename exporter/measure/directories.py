@@ -1,0 +1,342 @@
+"""Measures the storage directories (``overlay2/<id>``): those that never change once, all others again and again.
+
+An immutable directory is walked once in its life: its figures go to the `Memory`, and come back from there after a
+restart. Of a container's directory the upper layer is the trackers' business; here only the rest is measured. What
+nobody knows for immutable (a build under way, a cache that builds write to, what no record names) is walked whole.
+
+Each walk tells the layer's files (``diff``) and the rest apart, so nothing is walked twice to know both.
+"""
+
+import enum
+import os
+import stat
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from exporter.measure.descent import is_gone
+from exporter.measure.listing import BLOCK, Pace, unhurried
+from exporter.measure.memory import Identity, Memory, Remembered, identity_of
+from exporter.measure.parts import Names, Parts, measure_parts
+from exporter.measure.usage import EMPTY, Usage
+from exporter.store.catalog import CacheID, ChainID, Directory, Store
+
+ITSELF = CacheID(".")
+"""Stands for the blocks of the driver's directory itself."""
+
+
+class Kind(enum.Enum):
+    """How a storage directory is measured."""
+
+    IMMUTABLE = enum.auto()
+    """Once."""
+    UPPER = enum.auto()
+    """All but the container's upper layer in it, when it changes."""
+    LOOSE = enum.auto()
+    """Whole, when it changes and each full interval."""
+
+
+def kinds(store: Store) -> Mapping[CacheID, Kind]:
+    """How to measure each entry of the driver's directory.
+
+    Immutable are: what a layer's record names; whatever else was a parent (``committed``: the engine mounts it read-only
+    from then on), which all init layers were and most cached snapshots; and what no record names, nothing has mounted
+    and is older than the running engine, where all records could be read.
+    """
+    uppers = {directory for key in store.containers if (directory := store.upper_of(key)) is not None}
+    layers = {layer.cache_id for layer in store.layers.values()}
+    named = _named(store)
+    found: dict[CacheID, Kind] = {}
+    for name, directory in store.directories.items():
+        if name in uppers:
+            found[name] = Kind.UPPER
+        elif name in layers or directory.committed or (name not in named and _rests(store, directory)):
+            found[name] = Kind.IMMUTABLE
+        else:
+            found[name] = Kind.LOOSE
+    return found | {CacheID(name): Kind.LOOSE for name in store.internal}
+
+
+def _named(store: Store) -> frozenset[CacheID | None]:
+    """The directories that something may write to: those of mounts, and of the build cache."""
+    mounts = store.mounts.values()
+    return frozenset(
+        (*(mount.mount_id for mount in mounts), *(mount.init_id for mount in mounts), *store.cache_directories)
+    )
+
+
+def _rests(store: Store, directory: Directory) -> bool:
+    started = store.engine_started
+    return (
+        not store.unread
+        and started is not None
+        and directory.made < started
+        and not directory.has_merged
+        and directory.name not in store.overlaid
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What measuring one directory took."""
+
+    inodes: int
+    """Looked at; 0 where it was remembered."""
+    vanished: int = 0
+    unreadable: int = 0
+
+
+class _Part(enum.Enum):
+    FILES = enum.auto()
+    REST = enum.auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """What is known of one directory."""
+
+    kind: Kind
+    seen: Directory | None
+    """What the catalog said of it when it was measured; None of an entry that is no storage directory."""
+    at: float
+    """When it was measured; monotonic seconds."""
+    rest: int
+    files: Usage | None = None
+    """None where they are not measured here, or there are none."""
+    remembered: Remembered | None = None
+
+    @property
+    def allocated(self) -> int:
+        return self.rest + (self.files or EMPTY).allocated
+
+
+Key = tuple[str, CacheID]
+
+
+class DirectoryMeasurer:
+    """The storage directories of all stores, and what is known of them. For one thread.
+
+    ``expect`` after each catalog; ``step`` until it gives None; then ``layer_allocated`` and ``directory_allocated``
+    for the report.
+    """
+
+    def __init__(self, memory: Memory, *, monotonic: Callable[[], float], full_interval: float) -> None:
+        """Prepare.
+
+        Args:
+            memory: Where the figures of immutable directories come from and go to.
+            monotonic: The time, in seconds that never go back.
+            full_interval: Seconds after which what is not immutable is measured again.
+        """
+        self._memory = memory
+        self._monotonic = monotonic
+        self._full_interval = full_interval
+        self._stores: dict[str, Store] = {}
+        self._kinds: dict[str, Mapping[CacheID, Kind]] = {}
+        self._held: dict[Key, _Held] = {}
+        self._own: dict[str, int] = {}
+        self._due: deque[Key] = deque()
+        self._failed: dict[Key, Directory | None] = {}
+
+    @property
+    def due(self) -> int:
+        """How many directories wait to be measured."""
+        return len(self._due)
+
+    def expect(self, stores: Iterable[Store]) -> None:
+        """Measure the directories of these stores from now on, and forget all others."""
+        self._stores = {store.name: store for store in stores if store.measurable}
+        self._kinds = {name: kinds(store) for name, store in self._stores.items()}
+        self._own = {name: own for name, store in self._stores.items() if (own := _own(store)) is not None}
+        self._held = {key: held for key, held in self._held.items() if self._is_same(key, held)}
+        self._failed = {key: seen for key, seen in self._failed.items() if self._kind(key) and self._seen(key) == seen}
+        self._due = deque(sorted(self._all_due(), key=self._rank))
+
+    def step(self, pace: Pace = unhurried) -> Step | None:
+        """Measure the directory that is due next; None where none is.
+
+        What *pace* raises ends the walk and is passed on, and the directory stays due.
+
+        Raises:
+            OSError: This process lacks descriptors or memory.
+        """
+        if not self._due:
+            return None
+        key = self._due[0]
+        step = self._measure(key, pace)
+        self._due.popleft()
+        return step
+
+    def layer_allocated(self, store: str) -> Mapping[ChainID, int]:
+        """Allocated bytes of each layer's files: of the directory ``diff`` in the layer's storage directory. Only of the
+        layers measured so far."""
+        known = self._stores.get(store)
+        if known is None:
+            return {}
+        return {
+            chain_id: held.files.allocated
+            for chain_id, layer in known.layers.items()
+            if layer.cache_id is not None
+            and (held := self._held.get((store, layer.cache_id))) is not None
+            and held.files is not None
+        }
+
+    def directory_allocated(self, store: str, uppers: Mapping[CacheID, int]) -> Mapping[CacheID, int]:
+        """Allocated bytes of each entry of the driver's directory that is known, and of that directory itself under
+        `ITSELF`: together what ``du`` says of it, once all are known.
+
+        *uppers* are the allocated bytes of the upper layers of containers, by their storage directories.
+        """
+        found: dict[CacheID, int] = {}
+        for name, kind in self._kinds.get(store, {}).items():
+            held = self._held.get((store, name))
+            if held is None:
+                continue
+            if kind is not Kind.UPPER:
+                found[name] = held.allocated
+            elif name in uppers:
+                found[name] = held.rest + uppers[name]
+        if store in self._own:
+            found[ITSELF] = self._own[store]
+        return found
+
+    def total(self, store: str, uppers: Mapping[CacheID, int]) -> int | None:
+        """Allocated bytes of the driver's directory; None where not all that lies in it is known."""
+        known = self.directory_allocated(store, uppers)
+        if store not in self._own or known.keys() != self._kinds[store].keys() | {ITSELF}:
+            return None
+        return sum(known.values())
+
+    def _kind(self, key: Key) -> Kind | None:
+        return self._kinds.get(key[0], {}).get(key[1])
+
+    def _seen(self, key: Key) -> Directory | None:
+        return self._stores[key[0]].directories.get(key[1])
+
+    def _is_same(self, key: Key, held: _Held) -> bool:
+        """Whether it is still the directory that was measured: changed perhaps, but not made anew."""
+        if self._kind(key) is not held.kind:
+            return False
+        seen = self._seen(key)
+        return (seen is None) == (held.seen is None) and (
+            seen is None or held.seen is None or seen.linked == held.seen.linked
+        )
+
+    def _all_due(self) -> Iterator[Key]:
+        now = self._monotonic()
+        for store, entries in self._kinds.items():
+            for name, kind in entries.items():
+                key = store, name
+                held = self._held.get(key)
+                seen = self._seen(key)
+                if held is None:
+                    if key not in self._failed:
+                        yield key
+                elif held.seen != seen or (kind is Kind.LOOSE and now - held.at >= self._full_interval):
+                    yield key
+
+    def _rank(self, key: Key) -> tuple[int, str, str]:
+        """What is cheap to know comes first, so that most figures are back soon."""
+        return (Kind.UPPER, Kind.IMMUTABLE, Kind.LOOSE).index(self._kinds[key[0]][key[1]]), *key
+
+    def _measure(self, key: Key, pace: Pace) -> Step:
+        store = self._stores[key[0]]
+        path = f"{store.directory_root}/{key[1]}"
+        kind, seen = self._kinds[key[0]][key[1]], self._seen(key)
+        try:
+            if kind is Kind.IMMUTABLE:
+                return self._measure_immutable(key, path, store.diff_name, pace)
+            if seen is None and not _is_directory(path):
+                self._hold(key, _Held(kind=kind, seen=seen, at=self._monotonic(), rest=_blocks(path)))
+                return Step(inodes=1)
+            parts = measure_parts(path, top=_Part.REST, part_of=_asking(store.diff_name, kind), levels=1, pace=pace)
+        except OSError as error:
+            return self._miss(key, error)
+        self._hold(key, self._held_of(key, parts))
+        return _step(parts)
+
+    def _measure_immutable(self, key: Key, path: str, diff: str, pace: Pace) -> Step:
+        try:
+            identity, changed = identity_of(path, diff)
+        except FileNotFoundError:
+            # A damaged layer has no files, and what has no identity is not remembered.
+            identity, changed = None, 0
+        known = None if identity is None else self._recall(key, path, identity)
+        if known is not None and known.changed == changed:
+            self._hold(key, self._held_from(key, known))
+            return Step(inodes=0)
+        # A directory that became a parent has one more file in it, and its layer's files are still what they were.
+        part_of = _asking(diff, Kind.IMMUTABLE if known is None else Kind.UPPER)
+        parts = measure_parts(path, top=_Part.REST, part_of=part_of, levels=1, pace=pace)
+        files = parts.usage.get(_Part.FILES) if known is None else known.diff
+        held = self._held_of(key, parts, files)
+        if identity is not None and files is not None and parts.is_whole and identity_of(path, diff)[0] == identity:
+            remembered = Remembered(identity=identity, changed=changed, diff=files, rest=held.rest)
+            self._memory.remember(path, remembered)
+            held = self._held_from(key, remembered)
+        self._hold(key, held)
+        return _step(parts)
+
+    def _recall(self, key: Key, path: str, identity: Identity) -> Remembered | None:
+        held = self._held.get(key)
+        if held is not None and held.remembered is not None and held.remembered.identity == identity:
+            return held.remembered
+        return self._memory.recall(path, identity)
+
+    def _held_of(self, key: Key, parts: Parts[_Part], files: Usage | None = None) -> _Held:
+        return _Held(
+            kind=self._kinds[key[0]][key[1]],
+            seen=self._seen(key),
+            at=self._monotonic(),
+            rest=parts.usage[_Part.REST].allocated,
+            files=files or parts.usage.get(_Part.FILES),
+        )
+
+    def _held_from(self, key: Key, known: Remembered) -> _Held:
+        return _Held(
+            kind=Kind.IMMUTABLE,
+            seen=self._seen(key),
+            at=self._monotonic(),
+            rest=known.rest,
+            files=known.diff,
+            remembered=known,
+        )
+
+    def _hold(self, key: Key, held: _Held) -> None:
+        self._held[key] = held
+
+    def _miss(self, key: Key, error: OSError) -> Step:
+        """Leave a directory until the catalog sees it otherwise."""
+        self._held.pop(key, None)
+        self._failed[key] = self._seen(key)
+        gone = is_gone(error)
+        return Step(inodes=0, vanished=int(gone), unreadable=int(not gone))
+
+
+def _asking(diff: str, kind: Kind) -> Callable[[Names, _Part], _Part | None]:
+    """Tells a layer's files from the rest of its storage directory; leaves an upper layer's out."""
+    files = None if kind is Kind.UPPER else _Part.FILES
+
+    def part_of(names: Names, _: _Part) -> _Part | None:
+        return files if names == (diff,) else _Part.REST
+
+    return part_of
+
+
+def _step(parts: Parts[_Part]) -> Step:
+    return Step(inodes=parts.inodes, vanished=parts.vanished, unreadable=parts.unreadable)
+
+
+def _own(store: Store) -> int | None:
+    try:
+        return _blocks(store.directory_root)
+    except OSError:
+        return None
+
+
+def _blocks(path: str) -> int:
+    return os.stat(path, follow_symlinks=False).st_blocks * BLOCK
+
+
+def _is_directory(path: str) -> bool:
+    return stat.S_ISDIR(os.stat(path, follow_symlinks=False).st_mode)

@@ -1,0 +1,42 @@
+"""What a person should know about a host as a whole, said once."""
+
+from collections.abc import Iterable, Mapping
+
+import structlog
+
+from exporter.store.catalog import Catalog
+
+
+class Notices:
+    """Tells once what a person should know about a host as a whole."""
+
+    def __init__(self) -> None:
+        self._told: frozenset[tuple[str, str]] = frozenset()
+        self._log = structlog.get_logger()
+
+    def tell(self, catalog: Catalog, roots: Iterable[str]) -> None:
+        """Log what is to be said of *catalog* and was not said of the one before."""
+        now = notices(catalog, roots)
+        for event, subject in sorted(now.keys() - self._told):
+            self._log.warning(event, subject=subject, advice=now[event, subject])
+        self._told = frozenset(now)
+
+
+def notices(catalog: Catalog, roots: Iterable[str]) -> Mapping[tuple[str, str], str]:
+    """Event and subject of what a person should know, with what to do about it."""
+    found = {
+        ("a driver cannot be measured", store.name): (
+            f"the records of {store.driver} are read, its directories are not measured; overlay2 is measured whole"
+        )
+        for store in catalog.stores
+        if not store.measurable
+    }
+    unreadable = {problem.path for problem in catalog.problems}
+    for root in roots:
+        inside = f"{root.rstrip('/')}/"
+        if root not in unreadable and not any(f"{store.root}/".startswith(inside) for store in catalog.stores):
+            found["no layer store found", root] = (
+                "there is no image/<driver> below it: the engine was never started on it, or keeps its images in "
+                "containerd, which is not read yet"
+            )
+    return found

@@ -1,0 +1,230 @@
+"""Many trees, measured again and again: on time, within the budget, and none behind another."""
+
+import os
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from exporter.measure.measurer import SLICE, Measurer
+from exporter.measure.schedule import Tree
+from exporter.measure.tracker import Pass
+from tests.unit.measure.trees import by_system, remove
+
+BUDGET, INTERVAL, FULL_INTERVAL = 0.01, 15.0, 300.0
+STEP = 0.001
+"""CPU seconds that each call of the pace stands for: about what 64 entries cost on a slow machine."""
+
+
+class Over(Exception):
+    """The time of the test has passed."""
+
+
+class Host:
+    """A machine whose time passes only as it is told: a measurer, its clock, and what it found."""
+
+    def __init__(self, *, start: float = 0.0) -> None:
+        self.time = 0.0
+        self.used = 0.0
+        self.until = 0.0
+        self.spent: list[tuple[float, float]] = []
+        self.passes: list[tuple[float, str, Pass]] = []
+        self.failures: list[str] = []
+        self.measurer = Measurer[str](
+            clock=self,
+            budget=BUDGET,
+            interval=INTERVAL,
+            full_interval=FULL_INTERVAL,
+            rest=self.rest,
+            check=self.check,
+            measured=lambda key, done, _cpu: self.passes.append((self.time, key, done)),
+            failed=lambda key, _error: self.failures.append(key),
+            start=start,
+        )
+
+    def now(self) -> float:
+        return time.time() + self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+    def cpu(self) -> float:
+        return self.used
+
+    def sleep(self, seconds: float) -> None:
+        raise NotImplementedError
+
+    def rest(self, seconds: float) -> None:
+        self.time += seconds
+        if self.time > self.until:
+            raise Over
+
+    def check(self) -> None:
+        self.used += STEP
+        self.time += STEP
+        self.spent.append((self.time, STEP))
+
+    def run(self, seconds: float) -> None:
+        self.until = self.time + seconds
+        with pytest.raises(Over):
+            self.measurer.run()
+
+    def times(self, key: str) -> list[float]:
+        return [at for at, name, _ in self.passes if name == key]
+
+    def last(self, key: str) -> Pass:
+        return [done for _, name, done in self.passes if name == key][-1]
+
+    def excess(self) -> float:
+        """CPU seconds over the budget, in the window where they are most."""
+        worst = total = lowest = 0.0
+        for at, cpu in self.spent:
+            lowest = min(lowest, total - BUDGET * at)
+            total += cpu
+            worst = max(worst, total - BUDGET * at - lowest)
+        return worst
+
+
+def make(top: Path, *, directories: int) -> Tree:
+    for number in range(directories):
+        (top / f"directory{number}").mkdir(parents=True)
+    return tree(top)
+
+
+def tree(top: Path, *, active: bool = True) -> Tree:
+    return Tree(path=str(top), active=active, stamp=top.parent.stat().st_mtime)
+
+
+def test_every_tree_is_measured_every_interval(root: Path) -> None:
+    """Where the budget allows."""
+    host = Host()
+    host.measurer.expect({name: make(root / name, directories=3) for name in ("web", "db")})
+    host.run(100.0)
+    for name in ("web", "db"):
+        assert host.last(name).walked.usage == by_system(root / name)
+        assert [later - earlier for earlier, later in pairwise(host.times(name))] == pytest.approx(
+            [INTERVAL] * 6, abs=1.0
+        )
+
+
+def test_a_tree_that_takes_long_delays_no_other(root: Path) -> None:
+    """Its first pass takes minutes; meanwhile the others are measured on time, new ones too."""
+    host = Host()
+    trees = {"giant": make(root / "giant", directories=3000), "web": make(root / "web", directories=3)}
+    host.measurer.expect(trees)
+    host.run(100.0)
+    trees["new"] = make(root / "new", directories=3)
+    host.measurer.expect(trees)
+    host.run(100.0)
+    assert host.times("giant") == []
+    host.run(400.0)
+    assert host.last("giant").walked.usage == by_system(root / "giant")
+    assert host.times("giant")[0] > 290.0
+    for name in ("web", "new"):
+        assert max(later - earlier for earlier, later in pairwise(host.times(name))) < 1.5 * INTERVAL
+    assert host.times("new")[0] < 110.0
+
+
+def test_it_keeps_within_the_budget(root: Path) -> None:
+    """In every window of time, but for what an interval is worth and two slices."""
+    host = Host()
+    host.measurer.expect(
+        {f"tree{number}": make(root / f"tree{number}", directories=30 * number) for number in range(1, 8)}
+    )
+    host.run(1000.0)
+    assert host.excess() <= BUDGET * INTERVAL + 2 * SLICE
+    assert {name for _, name, _ in host.passes} == {f"tree{number}" for number in range(1, 8)}
+
+
+def test_first_figures_are_there_soon(root: Path) -> None:
+    """Once, in the beginning, it may spend at once what it would have to rest long for."""
+    host = Host(start=5.0)
+    host.measurer.expect({"giant": make(root / "giant", directories=1000)})
+    host.run(10.0)
+    assert host.times("giant")[0] < 2.0
+
+
+def test_a_stopped_tree_is_measured_once(root: Path) -> None:
+    """And again when the storage directory around it has changed."""
+    host = Host()
+    top = root / "overlay" / "diff"
+    make(top, directories=3)
+    host.measurer.expect({"web": tree(top, active=False)})
+    host.run(300.0)
+    assert len(host.times("web")) == 1
+    (top / "copied").touch()
+    os.utime(top.parent, (0, 0))
+    host.measurer.expect({"web": tree(top, active=False)})
+    host.run(300.0)
+    assert len(host.times("web")) == 2
+    assert host.last("web").walked.usage == by_system(top)
+
+
+def test_a_hinted_tree_is_measured_soon(root: Path) -> None:
+    """It does not wait for its interval."""
+    host = Host()
+    host.measurer.expect({"web": make(root / "web", directories=3)})
+    host.run(20.0)
+    host.measurer.hint("web")
+    host.run(2.0)
+    assert host.times("web")[-1] < 22.0
+
+
+def test_a_tree_that_vanishes_is_told_and_harms_no_other(root: Path) -> None:
+    """The catalog may be older than a removal."""
+    host = Host()
+    host.measurer.expect({name: make(root / name, directories=3) for name in ("web", "db")})
+    host.run(20.0)
+    remove(root / "web")
+    host.run(40.0)
+    assert set(host.failures) == {"web"}
+    assert len(host.times("db")) == 4
+
+
+def test_what_is_forgotten_is_not_told_any_more(root: Path) -> None:
+    """Even if its pass was under way."""
+    host = Host()
+    host.measurer.expect({"giant": make(root / "giant", directories=1000)})
+    host.run(50.0)
+    host.measurer.expect({})
+    host.run(200.0)
+    assert host.passes == []
+
+
+def test_a_tree_that_moved_is_a_new_one(root: Path) -> None:
+    """A container made anew under the same name has another upper layer."""
+    host = Host()
+    host.measurer.expect({"web": make(root / "one", directories=3)})
+    host.run(20.0)
+    host.measurer.expect({"web": make(root / "two", directories=5)})
+    host.run(20.0)
+    assert host.last("web").walked.usage == by_system(root / "two")
+    assert host.last("web").growers == ()
+
+
+def test_a_large_tree_is_measured_by_walks_alone(root: Path) -> None:
+    """The limit is passed on to the trackers."""
+    host = Host()
+    host.measurer = Measurer[str](
+        clock=host,
+        budget=BUDGET,
+        interval=INTERVAL,
+        full_interval=FULL_INTERVAL,
+        rest=host.rest,
+        check=host.check,
+        measured=lambda key, done, _cpu: host.passes.append((host.time, key, done)),
+        failed=lambda key, _error: host.failures.append(key),
+        max_directories=10,
+    )
+    host.measurer.expect({"web": make(root / "web", directories=20)})
+    host.run(40.0)
+    assert host.last("web").full_only
+
+
+def test_a_stop_is_passed_on_at_once(root: Path) -> None:
+    """What the check raises ends the measuring, wherever it is."""
+    host = Host(start=5.0)
+    host.measurer.expect({"giant": make(root / "giant", directories=1000)})
+    host.check = lambda: (_ for _ in ()).throw(Over)  # type: ignore[method-assign]
+    host.run(1.0)
