@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from exporter.measure.descent import is_gone
+from exporter.measure.descent import is_gone, is_shortage
 from exporter.measure.listing import BLOCK, Pace, unhurried
 from exporter.measure.memory import Identity, Memory, Remembered, identity_of
 from exporter.measure.parts import Names, Parts, measure_parts
@@ -39,11 +39,11 @@ class Kind(enum.Enum):
 def kinds(store: Store) -> Mapping[CacheID, Kind]:
     """How to measure each entry of the driver's directory.
 
-    Immutable are: what a layer's record names; whatever else was a parent (``committed``: the engine mounts it read-only
-    from then on), which all init layers were and most cached snapshots; and what no record names, nothing has mounted
-    and is older than the running engine, where all records could be read.
+    Immutable are: what a layer's record names; whatever else was a parent (``committed``: the engine mounts it
+    read-only from then on), which all init layers were and most cached snapshots; and what no record names, nothing has
+    mounted and is older than the running engine, where all records could be read.
     """
-    uppers = {directory for key in store.containers if (directory := store.upper_of(key)) is not None}
+    uppers = {store.upper_of(container) for container in store.containers}
     layers = {layer.cache_id for layer in store.layers.values()}
     named = _named(store)
     found: dict[CacheID, Kind] = {}
@@ -104,6 +104,7 @@ class _Held:
     files: Usage | None = None
     """None where they are not measured here, or there are none."""
     remembered: Remembered | None = None
+    """Holds for good, with the rest as long as the catalog sees the same; None where it has to be measured again."""
 
     @property
     def allocated(self) -> int:
@@ -136,7 +137,8 @@ class DirectoryMeasurer:
         self._held: dict[Key, _Held] = {}
         self._own: dict[str, int] = {}
         self._due: deque[Key] = deque()
-        self._failed: dict[Key, Directory | None] = {}
+        self._failed: dict[Key, float] = {}
+        """When they could not be measured; monotonic seconds."""
 
     @property
     def due(self) -> int:
@@ -149,7 +151,7 @@ class DirectoryMeasurer:
         self._kinds = {name: kinds(store) for name, store in self._stores.items()}
         self._own = {name: own for name, store in self._stores.items() if (own := _own(store)) is not None}
         self._held = {key: held for key, held in self._held.items() if self._is_same(key, held)}
-        self._failed = {key: seen for key, seen in self._failed.items() if self._kind(key) and self._seen(key) == seen}
+        self._failed = {key: at for key, at in self._failed.items() if self._kind(key) is not None}
         self._due = deque(sorted(self._all_due(), key=self._rank))
 
     def step(self, pace: Pace = unhurried) -> Step | None:
@@ -168,8 +170,8 @@ class DirectoryMeasurer:
         return step
 
     def layer_allocated(self, store: str) -> Mapping[ChainID, int]:
-        """Allocated bytes of each layer's files: of the directory ``diff`` in the layer's storage directory. Only of the
-        layers measured so far."""
+        """Allocated bytes of each layer's files, by what ``du`` says of ``diff`` in the layer's storage directory. Only
+        of the layers measured so far."""
         known = self._stores.get(store)
         if known is None:
             return {}
@@ -223,16 +225,15 @@ class DirectoryMeasurer:
         )
 
     def _all_due(self) -> Iterator[Key]:
-        now = self._monotonic()
+        long_ago = self._monotonic() - self._full_interval
         for store, entries in self._kinds.items():
-            for name, kind in entries.items():
+            for name in entries:
                 key = store, name
                 held = self._held.get(key)
-                seen = self._seen(key)
                 if held is None:
-                    if key not in self._failed:
+                    if self._failed.get(key, long_ago) <= long_ago:
                         yield key
-                elif held.seen != seen or (kind is Kind.LOOSE and now - held.at >= self._full_interval):
+                elif held.seen != self._seen(key) or (held.remembered is None and held.at <= long_ago):
                     yield key
 
     def _rank(self, key: Key) -> tuple[int, str, str]:
@@ -247,12 +248,12 @@ class DirectoryMeasurer:
             if kind is Kind.IMMUTABLE:
                 return self._measure_immutable(key, path, store.diff_name, pace)
             if seen is None and not _is_directory(path):
-                self._hold(key, _Held(kind=kind, seen=seen, at=self._monotonic(), rest=_blocks(path)))
+                self._held[key] = _Held(kind=kind, seen=seen, at=self._monotonic(), rest=_blocks(path))
                 return Step(inodes=1)
             parts = measure_parts(path, top=_Part.REST, part_of=_asking(store.diff_name, kind), levels=1, pace=pace)
         except OSError as error:
             return self._miss(key, error)
-        self._hold(key, self._held_of(key, parts))
+        self._held[key] = self._held_of(key, parts)
         return _step(parts)
 
     def _measure_immutable(self, key: Key, path: str, diff: str, pace: Pace) -> Step:
@@ -263,7 +264,7 @@ class DirectoryMeasurer:
             identity, changed = None, 0
         known = None if identity is None else self._recall(key, path, identity)
         if known is not None and known.changed == changed:
-            self._hold(key, self._held_from(key, known))
+            self._held[key] = self._held_from(key, known)
             return Step(inodes=0)
         # A directory that became a parent has one more file in it, and its layer's files are still what they were.
         part_of = _asking(diff, Kind.IMMUTABLE if known is None else Kind.UPPER)
@@ -274,7 +275,7 @@ class DirectoryMeasurer:
             remembered = Remembered(identity=identity, changed=changed, diff=files, rest=held.rest)
             self._memory.remember(path, remembered)
             held = self._held_from(key, remembered)
-        self._hold(key, held)
+        self._held[key] = held
         return _step(parts)
 
     def _recall(self, key: Key, path: str, identity: Identity) -> Remembered | None:
@@ -302,13 +303,12 @@ class DirectoryMeasurer:
             remembered=known,
         )
 
-    def _hold(self, key: Key, held: _Held) -> None:
-        self._held[key] = held
-
     def _miss(self, key: Key, error: OSError) -> Step:
-        """Leave a directory until the catalog sees it otherwise."""
+        """Leave a directory for a full interval."""
+        if is_shortage(error):
+            raise error
         self._held.pop(key, None)
-        self._failed[key] = self._seen(key)
+        self._failed[key] = self._monotonic()
         gone = is_gone(error)
         return Step(inodes=0, vanished=int(gone), unreadable=int(not gone))
 

@@ -4,10 +4,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import records, walk
+from tests.bench import records, uppers, walk
 from tests.bench.figures import table
 
-GROUPS = {"records": records.figures, "walk": walk.figures}
+GROUPS = {"records": records.figures, "walk": walk.figures, "uppers": uppers.figures}
 
 
 def main(names: list[str]) -> int:

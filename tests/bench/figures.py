@@ -1,13 +1,11 @@
 """A figure, what it may be, and what it is held against."""
 
-import os
 import resource
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +48,6 @@ def du_cpu(path: str) -> float:
     du(path)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
-
-
-def resident(pid: int) -> int:
-    """Bytes of memory that a process holds now."""
-    return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def table(figures: Iterable[Figure]) -> str:

@@ -1,16 +1,7 @@
 """A host of 1,000 layers, 300 images and 500 containers: reading its records, and serving while they are read."""
 
-import os
-import re
-import signal
 import statistics
-import subprocess
-import sys
-import threading
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from exporter.account.integrity import find_problems
@@ -18,7 +9,8 @@ from exporter.sample.large import build_large
 from exporter.store.catalog import Catalog
 from exporter.store.detect import Root
 from exporter.store.scanner import Scanner
-from tests.bench.figures import Figure, resident, seconds
+from tests.bench.figures import Figure, seconds
+from tests.bench.service import service
 
 SETTLED = 2.5
 """Seconds after which records no longer count as young, which are read again every time."""
@@ -52,14 +44,14 @@ def _catalog(root: Path) -> list[Figure]:
 
 
 def _serving(root: Path) -> list[Figure]:
-    with _exporter(root) as (pid, url):
+    with service(root, "--scan.interval", "1ms") as running:
         times, size = [], 0
         for _ in range(200):
             before = time.perf_counter()
-            size = len(_get(url))
+            size = len(running.scrape())
             times.append(time.perf_counter() - before)
             time.sleep(0.02)
-        memory = resident(pid)
+        memory = running.resident()
     quantiles = statistics.quantiles(times, n=100)
     return [
         Figure(
@@ -72,28 +64,3 @@ def _serving(root: Path) -> list[Figure]:
         Figure(what="/metrics while scanning, p99", value=quantiles[98] * 1e3, unit="ms"),
         Figure(what="resident memory", value=memory / 1e6, unit="MB", limit=80, reference="after 200 scrapes"),
     ]
-
-
-@contextmanager
-def _exporter(root: Path) -> Iterator[tuple[int, str]]:
-    """The real service on *root*, scanning without a pause; its process id and the address of its metrics."""
-    command = [sys.executable, "-m", "exporter", "--path.docker-root", str(root), "--scan.interval", "1ms"]
-    command += ["--web.listen-address", "127.0.0.1:0", "--log.format", "json"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
-    try:
-        assert process.stderr is not None
-        port = next(match[1] for line in process.stderr if (match := re.search(r'"127\.0\.0\.1:(\d+)"', line)))
-        threading.Thread(target=process.stderr.read, daemon=True).start()
-        url = f"http://127.0.0.1:{port}"
-        while b"layerstore_layer_info{" not in _get(f"{url}/metrics"):
-            time.sleep(0.1)
-        yield process.pid, f"{url}/metrics"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=10)
-
-
-def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        content: bytes = answer.read()
-    return content

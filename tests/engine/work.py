@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 
 from tests.engine.docker import Docker, Registry
@@ -25,9 +26,12 @@ def push_one(docker: Docker, registry: Registry, number: int) -> str:
 def work(docker: Docker, worker: str, pulled: Sequence[str]) -> int:
     """Operations of all sorts, ``CYCLES`` times; how many there were. Some images and a container stay.
 
+    A machine that takes longer than ten seconds for each time makes fewer of them.
+
     Each worker has images of its own: one must not remove what another is about to use, but for layers.
     """
     operations = 0
+    deadline = time.monotonic() + 10 * CYCLES
     base = BASE.replace("FROM scratch", f"FROM scratch\nLABEL worker={worker}")
 
     def do(*command: str) -> None:
@@ -36,6 +40,8 @@ def work(docker: Docker, worker: str, pulled: Sequence[str]) -> int:
         docker.cli(*command)
 
     for cycle in range(CYCLES):
+        if time.monotonic() > deadline:
+            break
         name, container = pulled[cycle % len(pulled)], f"{worker}-{cycle}"
         do("pull", "--quiet", name)
         do("create", f"--name={worker}-made", "--network=none", name, "true")

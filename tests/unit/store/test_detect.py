@@ -134,12 +134,11 @@ def test_userns_remap_that_is_configured(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["100000", "100000.", "a.b", "1.2.3", "100000.100000x", "volumes"])
+@pytest.mark.parametrize("name", ["100000", "100000.", "a.b", "1.2.3", "100000.100000x", "backup"])
 def test_other_directories_are_no_sub_roots(tmp_path: Path, name: str) -> None:
     """A sub-root is called after a user and a group ID."""
     StoreBuilder(tmp_path / "docker")
-    StoreBuilder(tmp_path / "other").root.rename(tmp_path / "docker" / f"{name}+")
-    (tmp_path / "docker" / f"{name}+").rename(tmp_path / "docker" / name) if name != "volumes" else None
+    StoreBuilder(tmp_path / "other").root.rename(tmp_path / "docker" / name)
     assert found(tmp_path / "docker") == {"overlay2": True}
 
 
@@ -279,7 +278,7 @@ class TestRootsWithoutStores:
         """A file where a directory should be, at any depth."""
         path = tmp_path / "docker" / "image" / content
         path.parent.mkdir(parents=True)
-        path.write_text("") if content else path.write_text("")
+        path.write_text("")
         assert found(tmp_path / "docker") == {}
 
     @pytest.mark.parametrize("make", ["nothing", "a file"])
@@ -318,7 +317,7 @@ class TestRootsWithoutStores:
             catalog = scanner(open_host.root).scan(time.time() + LATER)
         closed.chmod(0o700)
         assert [store.name for store in catalog.stores] == ["overlay2"]
-        assert [problem.path for problem in catalog.problems] in ([str(closed)], [])
+        assert [problem.path for problem in catalog.problems] == [str(closed)]
 
 
 def test_the_engines_own_root(tmp_path: Path) -> None:
