@@ -21,7 +21,6 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
-from exporter.override import override
 from exporter.store.catalog import Problem, ProblemKind
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -115,8 +114,6 @@ class _Sink:
 
 class _Bridge(logging.Handler):
     """Carries the standard library's log records (watchdog's, and Python's warnings) into the same chain."""
-
-    @override
     def emit(self, record: logging.LogRecord) -> None:
         try:
             event = record.getMessage()

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from exporter.account.growth import Growth
+from exporter.account.owners import Ownership
+from exporter.measure.filesystem import Filesystem
 from exporter.measure.growers import Grower
 from exporter.measure.usage import Usage
 from exporter.store.catalog import CacheID, Catalog, ChainID, ContainerID, ImageID, Problem, Store
@@ -70,6 +72,20 @@ class StoreReport:
     """Allocated bytes of each storage directory (all of it: ``diff``, ``work``, ``link``, …) that was measured. The
     engine's own entries beside them (``l``, ``backingFsBlockDev``: ``Store.internal``) stand under their names, the
     blocks of the driver's directory itself under ``.``; so the sum of all is ``du`` of the driver's directory."""
+    ownership: Ownership | None = None
+    """Whose each storage directory is; None where the driver's directories cannot be read."""
+    reclaimable: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of allocation that removing all of a kind would free, by ``exporter.account.reclaim.Kind``; absent where
+    anything that tells it is not known or not measured."""
+    layer_allocated: Mapping[ChainID, int] = field(default_factory=dict)
+    """Allocated bytes of each layer's files: of ``diff`` in its storage directory. Absent until measured."""
+    areas: Mapping[str, int] = field(default_factory=dict)
+    """Allocated bytes of the engine's root by area, as far as they are known; all together are ``du -x`` of the root.
+    Of several stores in one root, one has what belongs to none alone."""
+    volumes: Mapping[str, int] = field(default_factory=dict)
+    """Allocated bytes of each local volume's directory ``_data``, where that is on the root's filesystem."""
+    filesystem: Filesystem | None = None
+    """The one that the storage directories lie on; None where it does not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,8 @@
 
 Together the areas are what ``du -sx`` says of the root. What belongs to which:
 
-- ``layers``: the storage drivers' directories (``overlay2``, …), and ``containerd``, where the engine keeps a containerd
-  of its own, with snapshots and images in it;
+- ``layers``: the storage drivers' directories (``overlay2``, …), and ``containerd``: the engine's own containerd, with
+  snapshots and images in it;
 - ``containers``: ``containers`` (records and logs), and ``rootfs``, where containerd's snapshots are mounted;
 - ``volumes``: ``volumes``, in which each ``<name>/_data`` is a local volume;
 - ``build``: ``buildkit``, and ``builder`` of the builder before;
@@ -12,8 +12,10 @@ Together the areas are what ``du -sx`` says of the root. What belongs to which:
 
 What lies on another filesystem is left out. So is what is an engine's root of its own (with userns-remap each mapping
 has one below the plain root): it has areas of its own. The storage directories are measured elsewhere, so the drivers'
-directories that hold them are not walked here. A file with several names counts once below one root, like with ``du``; those
-of storage directories are by themselves, since engines link no files across them.
+directories that hold them are not walked here.
+
+A file with several names counts once below one root, as with ``du``, in the area where it is met first. Storage
+directories are by themselves: no engine links files across them, and the kernel lets no container do it.
 """
 
 import enum
@@ -50,6 +52,8 @@ _AREAS: Mapping[str, Area] = {
     "builder": Area.BUILD,
     **dict.fromkeys(("image", "network", "swarm", "trust", "runtimes"), Area.METADATA),
 }
+_OPAQUE = frozenset({"btrfs", "zfs"})
+"""Drivers that give each layer a filesystem of its own: what it holds cannot be seen from the root."""
 _VOLUME_DATA = "_data"
 
 
@@ -170,7 +174,10 @@ class AreaMeasurer:
                     volumes[part.volume] = allocated
         if is_first and not self._volumes:
             del areas[Area.VOLUMES]
-        if self._stores[store].driver in root.composed:
+        driver = self._stores[store].driver
+        if driver in _OPAQUE:
+            del areas[Area.LAYERS]
+        elif driver in root.composed:
             total = self._layers.get(store) if layers is None else layers
             if total is None:
                 del areas[Area.LAYERS]

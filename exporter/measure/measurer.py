@@ -25,6 +25,7 @@ _DEEPEST = 8
 """Passes under way at a time: of trees that nothing is known of yet, each may turn out to be long."""
 
 _IDLE = 1.0
+_SHORTEST = 0.001
 
 START = 5.0
 """CPU seconds: a million files are read in that time."""
@@ -101,9 +102,10 @@ class Measurer(Generic[K]):
             self._measure(first[1])
 
     def _wait(self, due: float) -> float:
-        """Seconds until what is due then may be done."""
+        """Seconds until what is due then may be done; 0 where that is now."""
         now = self._clock.monotonic()
-        return max(0.0, due - now, self._purse.wait(now=now))
+        wait = max(due - now, self._purse.wait(now=now))
+        return max(wait, _SHORTEST) if wait > 0 else 0.0
 
     def _measure(self, key: K) -> float:
         """Do one pass, and return the CPU seconds that it took."""

@@ -189,8 +189,6 @@ def _cost(outcome: Pass, cpu: float, known: Cost | None) -> Cost:
     if outcome.full:
         # A directory costs a quick pass about as much as a file costs a full one.
         return Cost(quick=known.quick if known else cpu * outcome.walked.directories / looked, full=cpu)
-    if known is None or outcome.refreshed * 2 > looked:
-        full = cpu / looked * inodes
-    else:
-        full = known.full
+    is_mostly_full = outcome.refreshed * 2 > looked
+    full = cpu / looked * inodes if known is None or is_mostly_full else known.full
     return Cost(quick=max(cpu * _LEAST_QUICK, cpu - full * outcome.refreshed / inodes), full=full)

@@ -175,7 +175,7 @@ def _mount_points(points: Document) -> tuple[MountPoint, ...]:
     return tuple(found)
 
 
-_SIZE = re.compile(r"(\d{1,12})(?:\.(\d{1,9}))?\s?([kmgtp]?)i?b?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,18})(?:\.(\d{1,9}))? ?([kmgtp]?)i?b?", re.IGNORECASE | re.ASCII)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 
 

@@ -27,7 +27,6 @@ from watchdog.observers.api import BaseObserver, ObservedWatch
 from watchdog.observers.inotify import InotifyEmitter
 from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, InotifyFD
 
-from exporter.override import override
 from exporter.watch.hints import Hint
 
 EVENTS: Final[list[type[FileSystemEvent]]] = [
@@ -85,8 +84,6 @@ class _Handler(FileSystemEventHandler):
         self._counts = counts
         self.gone = False
         """Whether the directory itself was deleted, and the watch with it: its inode number may be in use again."""
-
-    @override
     def on_any_event(self, event: FileSystemEvent) -> None:
         self._counts.watch_events(1)
         if event.src_path == self._path:
@@ -109,8 +106,6 @@ class _Reader(InotifyFD):
         super().__init__()
         self._on_overflow = on_overflow
         self._on_unmount = on_unmount
-
-    @override
     def handle_event(self, event: InotifyEvent) -> None:
         super().handle_event(event)
         if event.is_queue_overflow:
@@ -125,8 +120,6 @@ class _Observer(BaseObserver):
     def __init__(self, reader: InotifyFD) -> None:
         super().__init__(InotifyEmitter, inotify_fd=reader)
         self._reader = reader
-
-    @override
     def on_thread_stop(self) -> None:
         super().on_thread_stop()
         self._reader.stop()

@@ -13,7 +13,6 @@ import pytest
 import structlog
 
 from exporter import logs
-from exporter.override import override
 from exporter.store.catalog import Problem, ProblemKind
 
 HOSTILE = [
@@ -30,13 +29,11 @@ HOSTILE = [
 
 
 class Terminal(io.StringIO):
-    @override
     def isatty(self) -> bool:
         return True
 
 
 class FullDisk(io.StringIO):
-    @override
     def write(self, _text: str, /) -> int:
         raise OSError(28, "No space left on device")
 

@@ -9,6 +9,7 @@ from prometheus_client.core import Metric
 
 from exporter.account.report import Report
 from exporter.export.metrics.containers import container_families
+from exporter.export.metrics.disk import disk_families
 from exporter.export.metrics.images import image_families
 from exporter.export.metrics.layers import layer_families
 from exporter.export.metrics.own import vitals_families
@@ -27,3 +28,4 @@ def families(report: Report, *, layer_limit: int, image_limit: int) -> Iterator[
     yield from layer_families(report.stores, limit=layer_limit)
     yield from image_families(report.stores, limit=image_limit)
     yield from container_families(report.stores)
+    yield from disk_families(report.stores)

@@ -48,8 +48,8 @@ class _Layers:
         )
         self.allocated = Gauge(
             "layerstore_layer_allocated_bytes",
-            "Disk space that the layer's storage directory takes, in bytes as du counts them; measured once, as "
-            "a layer never changes; absent until measured; from the last background scan.",
+            "Disk space that the layer's files take: what du says of the directory diff in its storage directory, in "
+            "bytes; measured once, as a layer never changes; absent until measured; from the last background scan.",
             *identity,
         )
         self.images = Gauge(
@@ -75,8 +75,7 @@ class _Layers:
             parent = "" if layer.parent is None else ids.get(layer.parent, short_id(layer.parent))
             self.info.add((*identity, layer.chain_id, layer.diff_id, parent, layer.cache_id or ""), 1)
             self.size.add(identity, layer.size)
-            if layer.cache_id is not None:
-                self.allocated.add(identity, report.directory_allocated.get(layer.cache_id))
+            self.allocated.add(identity, report.layer_allocated.get(layer.chain_id))
             use = report.layer_use.get(layer.chain_id)
             if use is not None:
                 self.images.add(identity, use.images)

@@ -169,7 +169,9 @@ def test_a_short_name_that_only_a_record_knows(host: Host) -> None:
     )
 
 
-@pytest.mark.parametrize("target", ["/etc", "../../etc/diff", "..//diff", "../../diff", ""])
+@pytest.mark.parametrize(
+    "target", ["/etc", "/etc/diff", "l/etc/diff", "../../etc/diff", "../etc/work", "..//diff", "../../diff", ""]
+)
 def test_a_short_name_that_leads_out_of_the_store_leads_nowhere(host: Host, target: str) -> None:
     """A symlink in ``l/`` is not believed further than the graph directory."""
     host.records.short_links["HOSTILE"] = target

@@ -1,8 +1,10 @@
 """Reports built by hand, small enough to check every figure, or as large as a busy host's."""
 
+import dataclasses
 import hashlib
 
 from exporter.account.report import ImageUse, LayerTotal, LayerUse, Report, StoreReport, Upper
+from exporter.measure.filesystem import Filesystem
 from exporter.measure.usage import Usage
 from exporter.store.catalog import (
     CacheID,
@@ -225,8 +227,22 @@ def golden_report() -> Report:
         },
         logs={container_id("c0ffee"): 8_192, container_id("cafe"): 0},
         directory_allocated={CacheID("0b5e"): 5_242_880, CacheID("03eb"): 2_097_152, CacheID("unknown"): 4_096},
+        layer_allocated={base.chain_id: 5_238_784, web.chain_id: 2_093_056},
+        areas={
+            "layers": 11_440_128,
+            "containers": 24_576,
+            "volumes": 1_073_741_824,
+            "build": 0,
+            "metadata": 315_392,
+            "other": 8_192,
+        },
+        volumes={"db-data": 1_073_725_440, 'odd "name"\n\\': 4_096},
+        filesystem=Filesystem(size=64 << 30, available=10 << 30, files=4_194_304, files_free=4_000_000),
     )
-    left_behind = store_report(store(name="aufs", driver="aufs", active=False))
+    left_behind = dataclasses.replace(
+        store_report(store(name="aufs", driver="aufs", active=False)),
+        filesystem=Filesystem(size=64 << 30, available=10 << 30, files=None, files_free=None),
+    )
     unreadable = Problem(path="/srv/docker", kind=ProblemKind.UNREADABLE_RECORD, reason="Permission denied")
     return report(used, left_behind, problems=(unreadable,))
 

@@ -13,7 +13,6 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.samples import Sample
 
 from exporter.export.exposition import Exposed, Exposition, negotiate, process_families
-from exporter.override import override
 
 PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -34,8 +33,6 @@ class Samples(list[Sample]):
     def __init__(self, *samples: Sample) -> None:
         super().__init__(samples)
         self.readers: list[str] = []
-
-    @override
     def __iter__(self) -> Iterator[Sample]:
         self.readers.append(threading.current_thread().name)
         return super().__iter__()

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from exporter.account.report import Report
 from exporter.export.landing import CONTENT_SECURITY_POLICY, Page, byte_text, landing_page, largest_uppers
-from exporter.override import override
 from exporter.store.catalog import Workload
 from exporter.vitals import VitalsSnapshot
 from tests.unit.export.reports import (
@@ -43,18 +42,12 @@ class Outline(HTMLParser):
         self.feed(page)
         self.close()
         assert self._open == []
-
-    @override
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
         if tag not in VOID:
             self._open.append(tag)
-
-    @override
     def handle_endtag(self, tag: str) -> None:
         assert tag == self._open.pop()
-
-    @override
     def handle_data(self, data: str) -> None:
         (self.styles if self._open[-1:] == ["style"] else self.words).append(data)
 

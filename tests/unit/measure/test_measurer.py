@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,7 +18,7 @@ STEP = 0.001
 """CPU seconds that each call of the pace stands for: about what 64 entries cost on a slow machine."""
 
 
-class Over(Exception):
+class OverError(Exception):
     """The time of the test has passed."""
 
 
@@ -28,6 +29,7 @@ class Host:
         self.time = 0.0
         self.used = 0.0
         self.until = 0.0
+        self.then: list[tuple[float, Callable[[], None]]] = []
         self.spent: list[tuple[float, float]] = []
         self.passes: list[tuple[float, str, Pass]] = []
         self.failures: list[str] = []
@@ -57,17 +59,21 @@ class Host:
 
     def rest(self, seconds: float) -> None:
         self.time += seconds
+        while self.then and self.then[0][0] <= self.time:
+            self.then.pop(0)[1]()
         if self.time > self.until:
-            raise Over
+            raise OverError
 
     def check(self) -> None:
         self.used += STEP
         self.time += STEP
         self.spent.append((self.time, STEP))
 
-    def run(self, seconds: float) -> None:
-        self.until = self.time + seconds
-        with pytest.raises(Over):
+    def run(self, seconds: float, *then: tuple[float, Callable[[], None]]) -> None:
+        """Run for so long, and do these things in between, at their times."""
+        self.until = seconds
+        self.then = list(then)
+        with pytest.raises(OverError):
             self.measurer.run()
 
     def times(self, key: str) -> list[float]:
@@ -112,18 +118,14 @@ def test_a_tree_that_takes_long_delays_no_other(root: Path) -> None:
     """Its first pass takes minutes; meanwhile the others are measured on time, new ones too."""
     host = Host()
     trees = {"giant": make(root / "giant", directories=3000), "web": make(root / "web", directories=3)}
+    later = {**trees, "new": make(root / "new", directories=3)}
     host.measurer.expect(trees)
-    host.run(100.0)
-    trees["new"] = make(root / "new", directories=3)
-    host.measurer.expect(trees)
-    host.run(100.0)
-    assert host.times("giant") == []
-    host.run(400.0)
+    host.run(600.0, (200.0, lambda: host.measurer.expect(later)))
     assert host.last("giant").walked.usage == by_system(root / "giant")
     assert host.times("giant")[0] > 290.0
+    assert 200.0 < host.times("new")[0] < 210.0
     for name in ("web", "new"):
-        assert max(later - earlier for earlier, later in pairwise(host.times(name))) < 1.5 * INTERVAL
-    assert host.times("new")[0] < 110.0
+        assert max(after - before for before, after in pairwise(host.times(name))) < 1.5 * INTERVAL
 
 
 def test_it_keeps_within_the_budget(root: Path) -> None:
@@ -151,12 +153,14 @@ def test_a_stopped_tree_is_measured_once(root: Path) -> None:
     top = root / "overlay" / "diff"
     make(top, directories=3)
     host.measurer.expect({"web": tree(top, active=False)})
-    host.run(300.0)
-    assert len(host.times("web")) == 1
-    (top / "copied").touch()
-    os.utime(top.parent, (0, 0))
-    host.measurer.expect({"web": tree(top, active=False)})
-    host.run(300.0)
+
+    def copy() -> None:
+        assert len(host.times("web")) == 1
+        (top / "copied").touch()
+        os.utime(top.parent, (0, 0))
+        host.measurer.expect({"web": tree(top, active=False)})
+
+    host.run(600.0, (300.0, copy))
     assert len(host.times("web")) == 2
     assert host.last("web").walked.usage == by_system(top)
 
@@ -165,19 +169,15 @@ def test_a_hinted_tree_is_measured_soon(root: Path) -> None:
     """It does not wait for its interval."""
     host = Host()
     host.measurer.expect({"web": make(root / "web", directories=3)})
-    host.run(20.0)
-    host.measurer.hint("web")
-    host.run(2.0)
-    assert host.times("web")[-1] < 22.0
+    host.run(25.0, (20.0, lambda: host.measurer.hint("web")))
+    assert 20.0 < host.times("web")[-1] < 21.0
 
 
 def test_a_tree_that_vanishes_is_told_and_harms_no_other(root: Path) -> None:
     """The catalog may be older than a removal."""
     host = Host()
     host.measurer.expect({name: make(root / name, directories=3) for name in ("web", "db")})
-    host.run(20.0)
-    remove(root / "web")
-    host.run(40.0)
+    host.run(50.0, (20.0, lambda: remove(root / "web")))
     assert set(host.failures) == {"web"}
     assert len(host.times("db")) == 4
 
@@ -186,19 +186,16 @@ def test_what_is_forgotten_is_not_told_any_more(root: Path) -> None:
     """Even if its pass was under way."""
     host = Host()
     host.measurer.expect({"giant": make(root / "giant", directories=1000)})
-    host.run(50.0)
-    host.measurer.expect({})
-    host.run(200.0)
+    host.run(200.0, (50.0, lambda: host.measurer.expect({})))
     assert host.passes == []
 
 
 def test_a_tree_that_moved_is_a_new_one(root: Path) -> None:
     """A container made anew under the same name has another upper layer."""
     host = Host()
+    two = make(root / "two", directories=5)
     host.measurer.expect({"web": make(root / "one", directories=3)})
-    host.run(20.0)
-    host.measurer.expect({"web": make(root / "two", directories=5)})
-    host.run(20.0)
+    host.run(40.0, (20.0, lambda: host.measurer.expect({"web": two})))
     assert host.last("web").walked.usage == by_system(root / "two")
     assert host.last("web").growers == ()
 
@@ -226,5 +223,5 @@ def test_a_stop_is_passed_on_at_once(root: Path) -> None:
     """What the check raises ends the measuring, wherever it is."""
     host = Host(start=5.0)
     host.measurer.expect({"giant": make(root / "giant", directories=1000)})
-    host.check = lambda: (_ for _ in ()).throw(Over)  # type: ignore[method-assign]
+    host.check = lambda: (_ for _ in ()).throw(OverError)  # type: ignore[method-assign]
     host.run(1.0)

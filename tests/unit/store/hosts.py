@@ -1,12 +1,14 @@
 """A small engine root to damage, and how to look at it."""
 
 import errno
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from exporter.sample.builder import StoreBuilder
 from exporter.sample.leftovers import builder_mount
@@ -166,6 +168,15 @@ def build_host(root: Path, *, driver: str = "overlay2") -> Host:
         exited=exited,
         builder=builder_mount(store, top),
     )
+
+
+def rewrite(path: Path, change: Callable[[Any], object]) -> None:
+    """Let *change* alter a JSON record, and replace it as the engine does."""
+    document = json.loads(path.read_bytes())
+    change(document)
+    beside = path.with_name(f".tmp-{path.name}1")
+    beside.write_text(json.dumps(document))
+    beside.rename(path)
 
 
 NOBODY = 65534

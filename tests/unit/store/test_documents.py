@@ -187,7 +187,7 @@ def test_what_is_no_time(text: str) -> None:
     """Without a zone a time is none: it would depend on where the exporter runs."""
     odd = document(x=text)
     assert odd.time("x") is None
-    assert remark(odd) == f"x is {ascii(text)}, not a time"
+    assert remark(odd) == f"x is {text!a}, not a time"
 
 
 @pytest.mark.parametrize(

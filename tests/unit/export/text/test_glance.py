@@ -66,11 +66,12 @@ def test_a_host_without_stores_is_no_error() -> None:
 
 
 def test_upper_layers_come_largest_first() -> None:
-    """By allocated bytes, which are what fills a disk; those that were not measured last."""
+    """By allocated bytes, which are what fills a disk; those that were not measured last, below those of 0 bytes."""
     records = shop(containers=3)
-    records.container(None, name="unmeasured")
+    records.container(None, name="a-secret")
+    records.container(None, name="empty", usage=Usage(size=0, allocated=0, inodes=1))
     output = shown(report_of(records.report()))
-    places = [output.index(f"\n{name} ") for name in ("web-2", "web-1", "web-0", "unmeasured")]
+    places = [output.index(f"\n{name} ") for name in ("web-2", "web-1", "web-0", "empty", "a-secret")]
     assert sorted(places) == places
 
 

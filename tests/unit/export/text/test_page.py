@@ -69,6 +69,11 @@ def test_text_is_made_harmless(text: str, expected: str) -> None:
     assert expected == harmless(text)
 
 
+def test_what_an_encoding_cannot_write_is_shown_as_an_escape() -> None:
+    """A terminal without UTF-8 still tells names apart."""
+    assert harmless("支付 \x1b é", "latin-1") == r"\u652f\u4ed8 \x1b é"
+
+
 @given(st.text(), st.sampled_from(["utf-8", "ascii", "latin-1", "cp1252"]))
 def test_harmless_text_can_be_printed_anywhere(text: str, encoding: str) -> None:
     """It is printable, one line, and fits the encoding."""
