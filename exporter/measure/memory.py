@@ -210,9 +210,9 @@ def _opened(path: str, now: float, log: Log) -> StateFile:
     except StateFileError as error:
         if error.fault is Fault.REFUSED:
             raise
-        name = "damaged" if error.fault is Fault.DAMAGED else "newer"
+        why = "damaged" if error.fault is Fault.DAMAGED else "newer"
         try:
-            aside = put_aside(path, f"{name}-{int(now)}")
+            aside = put_aside(path, why, now=now)
         except OSError as refused:
             advice = f"remove it, or let the exporter rename it: {refused.strerror}"
             raise StateFileError(str(error), advice=advice) from refused

@@ -209,19 +209,25 @@ class StateFile:
         return value
 
 
-def put_aside(path: str, name: str) -> str:
-    """Rename a state file to ``<path>.<name>``, with what SQLite keeps beside it, and return the new path.
+def put_aside(path: str, why: str, *, now: float) -> str:
+    """Rename a state file to ``<path>.<why>-<time>``, and return the new path.
 
-    What SQLite keeps beside it must go too: it would be read into the file that is made next.
+    What SQLite keeps beside it goes too: it would be read into the file that is made next. Files that were put aside
+    before for the same reason are removed, so that a bad disk does not fill up with them.
 
     Raises:
         OSError: It cannot be renamed.
     """
-    aside = f"{path}.{name}"
+    before = [old for old in Path(path).parent.iterdir() if old.name.startswith(f"{Path(path).name}.{why}-")]
+    aside = f"{path}.{why}-{int(now)}"
     Path(path).rename(aside)
     for side in _SIDE_FILES:
         with contextlib.suppress(FileNotFoundError):
             Path(path + side).rename(aside + side)
+    for old in before:
+        with contextlib.suppress(OSError):
+            if str(old) != aside:
+                old.unlink()
     return aside
 
 
@@ -238,6 +244,8 @@ def _prepare(path: str) -> None:
         raise StateFileError(reason, advice="name a file in a directory that can be written to") from error
     if not stat.S_ISREG(status.st_mode):
         raise StateFileError("it is no regular file", advice="name a file by --state.path, not a directory")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise StateFileError("it cannot be written to", advice=_NO_RIGHT)
     if status.st_mode & 0o077:
         with contextlib.suppress(OSError):
             Path(path).chmod(0o600)

@@ -58,9 +58,12 @@ class Host:
         raise NotImplementedError
 
     def rest(self, seconds: float) -> None:
-        self.time += seconds
-        while self.then and self.then[0][0] <= self.time:
-            self.then.pop(0)[1]()
+        if self.then and self.then[0][0] <= self.time + seconds:
+            at, act = self.then.pop(0)
+            self.time = max(self.time, at)
+            act()
+        else:
+            self.time += seconds
         if self.time > self.until:
             raise OverError
 

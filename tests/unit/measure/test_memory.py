@@ -1,5 +1,6 @@
 """What was measured once is remembered across restarts, whatever happens to the state file."""
 
+import json
 import os
 import sqlite3
 import stat
@@ -19,6 +20,7 @@ from exporter.measure.memory import (
     identity_of,
     open_memory,
 )
+from exporter.measure.statefile import put_aside
 from exporter.measure.usage import Usage
 from tests.requirements import required, required_root
 
@@ -241,16 +243,16 @@ def test_a_damaged_state_file_is_put_aside(path: Path, log: Lines, harm: Callabl
     again.close()
 
 
-def test_the_log_of_a_damaged_file_is_not_read_into_the_new_one(path: Path, log: Lines) -> None:
-    """What SQLite keeps beside the file is put aside with it."""
-    _garbage(path)
-    Path(f"{path}-wal").write_bytes(b"left over")
+def test_what_is_put_aside(path: Path) -> None:
+    """What SQLite keeps beside the file goes with it, and of files put aside for one reason only the last is kept."""
+    for now in (1.0, 2.0):
+        path.write_text(f"state {now}")
+        Path(f"{path}-wal").write_text(f"log {now}")
+        put_aside(str(path), "damaged", now=now)
 
-    memory = opened(path, log)
-    memory.close()
+    found = {file.name: file.read_text() for file in path.parent.iterdir()}
 
-    assert not Path(f"{path}-wal").exists()
-    assert Path(f"{path}.damaged-1760000000-wal").read_bytes() == b"left over"
+    assert found == {f"{path.name}.damaged-2": "state 2.0", f"{path.name}.damaged-2-wal": "log 2.0"}
 
 
 def test_a_later_version_is_put_aside(path: Path, log: Lines) -> None:
@@ -325,7 +327,7 @@ time = [0.0]
 memory = open_memory(sys.argv[1], now=lambda: 1_760_000_000.0, monotonic=lambda: time[0], log=log)
 {steps}
 memory.close()
-print(json.dumps([line["level"] + ": " + str(line["advice"] if "advice" in line else line["event"]) for line in log.lines]))
+print(json.dumps([str(line["level"]) + ": " + str(line.get("advice", line["event"])) for line in log.lines]))
 """
 
 
@@ -345,7 +347,7 @@ def _in_namespace(directory: Path, prepare: str, steps: str) -> list[str]:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert done.stderr == ""
-    lines: list[str] = __import__("json").loads(done.stdout)
+    lines: list[str] = json.loads(done.stdout)
     return lines
 
 
@@ -358,8 +360,10 @@ def test_a_read_only_filesystem(tmp_path: Path) -> None:
 
 def test_a_state_file_that_became_read_only(tmp_path: Path) -> None:
     """Also where the file was there before: nothing is lost but the memory."""
-    prepare = f'{sys.executable} -c "import sys; from exporter.measure.memory import *; open_memory(sys.argv[1]).close()" "$0/state"'
-    lines = _in_namespace(tmp_path, f'{prepare} && mount -o remount,ro "$0"', "assert not memory.is_kept")
+    make = "import sys; from exporter.measure.memory import *; open_memory(sys.argv[1]).close()"
+    prepare = f"""{sys.executable} -c '{make}' "$0/state" && mount -o remount,ro "$0\""""
+
+    lines = _in_namespace(tmp_path, prepare, "assert not memory.is_kept")
 
     assert lines == ["warning: let the exporter write to it and to its directory, or name another by --state.path"]
 
