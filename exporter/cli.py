@@ -64,6 +64,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
 def _serve_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     settings.add_options(parser, (*settings.READING, *settings.SERVING, *settings.LOGGING), environ)
+    settings.add_volume_flags(parser, environ)
     parser.add_argument(
         "--sample-fallback",
         action="store_true",
@@ -73,6 +74,7 @@ def _serve_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) 
 
 def _demo_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     settings.add_options(parser, (*settings.SERVING, *settings.LOGGING), environ)
+    settings.add_volume_flags(parser, environ)
 
 
 def _report_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:

@@ -15,7 +15,9 @@ from typing import Protocol
 
 from exporter.account.report import Report
 from exporter.clock import Clock
+from exporter.disk import Disk
 from exporter.logs import Once
+from exporter.measure.listing import Pace as Measure
 from exporter.measure.measurer import Measurer
 from exporter.measure.tracker import Pass
 from exporter.notices import Notices
@@ -83,6 +85,7 @@ class Daemon:
         vitals: Vitals,
         clock: Clock,
         pace: Pace,
+        disk: Disk,
         surge_threshold: int = 0,
         progressed: Callable[[], None] = lambda: None,
     ) -> None:
@@ -95,6 +98,7 @@ class Daemon:
         self._vitals = vitals
         self._clock = clock
         self._interval = pace.interval
+        self._disk = disk
         self._progressed = progressed
         self._stop = threading.Event()
         self._problems = Once()
@@ -116,6 +120,8 @@ class Daemon:
             check=self._check,
             measured=self._measured,
             failed=self._failed,
+            spent=lambda cpu: vitals.walked(inodes=0, cpu_seconds=cpu),
+            others=self._aside,
             max_directories=pace.max_directories,
         )
 
@@ -186,6 +192,7 @@ class Daemon:
         self._notices.tell(self._catalog, self._root_paths)
         self._watch.expect(self._directories())
         self._book.expect(self._catalog)
+        self._disk.expect(self._catalog)
         wanted = trees(self._catalog)
         known = {} if before is None else trees(before)
         self._measurer.expect(wanted)
@@ -199,12 +206,19 @@ class Daemon:
         return [*self._root_paths, *(f"{path}/image" for path in self._root_paths), *inside]
 
     def _measured(self, key: Key, outcome: Pass, cpu_seconds: float) -> None:
-        self._vitals.walked(inodes=outcome.looked, cpu_seconds=cpu_seconds)
+        self._vitals.walked(inodes=outcome.looked, cpu_seconds=0.0)
         self._vitals.errors(Stage.UPPERS, Reason.VANISHED, outcome.walked.vanished)
         self._vitals.errors(Stage.UPPERS, Reason.IO, outcome.walked.unreadable)
         self._measured_for += cpu_seconds
         self._book.measured(key, outcome)
         self._news()
+
+    def _aside(self, pace: Measure) -> bool:
+        """Measure a piece of all else; whether there was one to measure."""
+        did = self._disk.step(pace)
+        if did:
+            self._news()
+        return did
 
     def _failed(self, _key: Key, error: OSError) -> None:
         reason = reason_of(error)
@@ -223,4 +237,5 @@ class Daemon:
             self._vitals.ended(Stage.UPPERS, duration=self._measured_for, error=self._failure)
             self._measured_for, self._failure = 0.0, None
         uppers = {store.name: self._book.known(store.name) for store in self._catalog.stores}
-        self._publish(summarize(self._catalog, uppers))
+        self._publish(summarize(self._catalog, uppers, ownership=self._records.ownership, disk=self._disk))
+        self._disk.flush()

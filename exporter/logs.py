@@ -114,6 +114,7 @@ class _Sink:
 
 class _Bridge(logging.Handler):
     """Carries the standard library's log records (watchdog's, and Python's warnings) into the same chain."""
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
             event = record.getMessage()

@@ -14,10 +14,12 @@ from exporter import __version__
 from exporter.account.report import Report
 from exporter.clock import SystemClock
 from exporter.daemon import Daemon
+from exporter.disk import Disk
 from exporter.export.exposition import Exposition, process_families
 from exporter.export.metrics import families, vitals_families
 from exporter.export.site import Site
 from exporter.export.web import WebServer
+from exporter.measure.memory import open_memory
 from exporter.notify import Notifier
 from exporter.sample.demo import Writers, build_demo
 from exporter.settings import ServeSettings, shown
@@ -49,6 +51,10 @@ def serve(roots: Sequence[Root], chosen: ServeSettings, *, daemon_config: str) -
         site.publish(report)
         notifier.ready(_status(report))
 
+    memory = open_memory(chosen.state_path)
+    disk = Disk(
+        memory, clock=clock, vitals=vitals, full_interval=chosen.pace.full_interval, volumes=chosen.measure_volumes
+    )
     daemon = Daemon(
         records=RecordSurvey(roots, clock=clock, daemon_config=daemon_config),
         root_paths=[root.path for root in roots],
@@ -58,6 +64,7 @@ def serve(roots: Sequence[Root], chosen: ServeSettings, *, daemon_config: str) -
         vitals=vitals,
         clock=clock,
         pace=chosen.pace,
+        disk=disk,
         surge_threshold=chosen.growth_threshold,
         progressed=notifier.alive,
     )
@@ -77,6 +84,7 @@ def serve(roots: Sequence[Root], chosen: ServeSettings, *, daemon_config: str) -
         finally:
             notifier.stopping()
             watch.stop()
+            memory.close()
         log.info("stopped")
     return 0
 

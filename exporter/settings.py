@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from exporter.measure.memory import default_state_path
 from exporter.store.detect import DAEMON_CONFIG, Root
 
 T = TypeVar("T")
@@ -157,6 +158,14 @@ GROWTH_THRESHOLD = Option(
     meaning="Growth of an upper layer within a minute above which a line is logged, with who grows; 0 for never.",
     metavar="BYTES",
 )
+STATE_PATH = Option(
+    flag="--state.path",
+    parse=absolute_path,
+    default="",
+    meaning="File that remembers what was measured of layers, which never change. Default: in systemd's "
+    "StateDirectory, else none.",
+    metavar="FILE",
+)
 LAYER_LIMIT = Option(
     flag="--layers.limit",
     parse=count,
@@ -205,6 +214,7 @@ SERVING = (
     CPU_BUDGET,
     MAX_DIRECTORIES,
     GROWTH_THRESHOLD,
+    STATE_PATH,
     LAYER_LIMIT,
     IMAGE_LIMIT,
     LISTEN,
@@ -229,12 +239,33 @@ def add_options(
         parser.add_argument(
             option.flag,
             action="append" if option.repeatable else "store",
-            default=None if option.repeatable else fallback,
+            default=None if option.repeatable else fallback or None,
             type=_named(option),
             metavar=option.metavar,
             dest=option.attribute,
             help=option.meaning.replace("%", "%%") + note,
         )
+
+
+VOLUMES_VARIABLE = "LAYERSTORE_VOLUMES_DISABLE"
+
+
+def add_volume_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    """Give *parser* the flags that switch the measuring of volumes on and off; the later of several holds."""
+    on = environ.get(VOLUMES_VARIABLE, "").lower() in {"", "0", "false", "no"}
+    parser.add_argument(
+        "--volumes.enable",
+        dest="measure_volumes",
+        action="store_true",
+        default=on,
+        help="Measure local volumes on the root's filesystem. The default.",
+    )
+    parser.add_argument(
+        "--volumes.disable",
+        dest="measure_volumes",
+        action="store_false",
+        help=f"Measure no volumes, where they are large and nobody asks. [{VOLUMES_VARIABLE}]",
+    )
 
 
 def _named(option: Option[T]) -> Callable[[str], T]:
@@ -283,6 +314,9 @@ class ServeSettings:
     pace: Pace
     growth_threshold: int
     """Bytes within a minute."""
+    state_path: str | None
+    """None where nothing is remembered across restarts."""
+    measure_volumes: bool
     layer_limit: int
     image_limit: int
     listen: tuple[str, ...]
@@ -299,6 +333,8 @@ def serve_settings(namespace: argparse.Namespace, environ: Mapping[str, str]) ->
             max_directories=namespace.uppers_max_directories,
         ),
         growth_threshold=namespace.growth_log_threshold,
+        state_path=namespace.state_path or default_state_path(environ),
+        measure_volumes=namespace.measure_volumes,
         layer_limit=namespace.layers_limit,
         image_limit=namespace.images_limit,
         listen=repeated(namespace, LISTEN, environ),

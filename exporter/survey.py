@@ -7,12 +7,16 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 from exporter.account.integrity import find_problems
-from exporter.account.report import Report, Upper
+from exporter.account.owners import Ownership
+from exporter.account.ownership import classify
+from exporter.account.report import Report, StoreReport, Upper
 from exporter.account.summary import store_report
 from exporter.clock import Clock, SystemClock
+from exporter.disk import Disk
 from exporter.measure.containerlogs import container_log_allocated
+from exporter.measure.figures import UNKNOWN
 from exporter.measure.walk import measure
-from exporter.store.catalog import Catalog, ContainerID, Problem, Store
+from exporter.store.catalog import CacheID, Catalog, ContainerID, Problem, Store
 from exporter.store.detect import DAEMON_CONFIG, Location, Root
 from exporter.store.scanner import Scanner
 from exporter.uppers import uppers_of
@@ -25,11 +29,18 @@ class RecordSurvey:
     """Reads the records of all roots, and confirms what seems wrong with them."""
 
     def __init__(
-        self, roots: Sequence[Root], *, clock: Clock | None = None, daemon_config: str = DAEMON_CONFIG
+        self,
+        roots: Sequence[Root],
+        *,
+        clock: Clock | None = None,
+        daemon_config: str = DAEMON_CONFIG,
+        proc: str = "/proc",
     ) -> None:
-        self._scanner = Scanner(roots, daemon_config=daemon_config)
+        self._scanner = Scanner(roots, daemon_config=daemon_config, proc=proc)
         self._clock = clock or SystemClock()
         self._known: frozenset[Problem] = frozenset()
+        self.ownership: Mapping[str, Ownership] = {}
+        """Whose the directories of each store are that the last catalog told of, by the store's name."""
 
     @property
     def locations(self) -> tuple[Location, ...]:
@@ -57,14 +68,26 @@ class RecordSurvey:
             second = _with_contradictions(self._scanner.scan(self._clock.now()))
             confirmed = _only(second, suspects)
         self._known = _problems(confirmed)
+        self.ownership = {
+            store.name: classify(store, now=confirmed.taken_at, previous=self._candidates(store.name))
+            for store in confirmed.stores
+            if store.measurable
+        }
         return confirmed
+
+    def _candidates(self, store: str) -> frozenset[CacheID] | None:
+        """What could be an orphan at the catalog before; None where there was none."""
+        known = self.ownership.get(store)
+        return None if known is None else known.candidates
 
 
 def _with_contradictions(catalog: Catalog) -> Catalog:
     return dataclasses.replace(
         catalog,
         stores=tuple(
-            dataclasses.replace(store, problems=tuple(sorted((*store.problems, *find_problems(store)))))
+            dataclasses.replace(
+                store, problems=tuple(sorted((*store.problems, *find_problems(store, now=catalog.taken_at))))
+            )
             for store in catalog.stores
         ),
     )
@@ -112,20 +135,22 @@ def measure_uppers(
     return found
 
 
-def summarize(catalog: Catalog, uppers: Measured) -> Report:
+def summarize(
+    catalog: Catalog, uppers: Measured, *, ownership: Mapping[str, Ownership], disk: Disk | None = None
+) -> Report:
     """The report on *catalog* with what was measured; what is not in the catalog any more is left out."""
-    return Report(
-        catalog=catalog,
-        stores=tuple(
-            store_report(
-                store,
-                uppers={key: upper for key, upper in uppers.get(store.name, {}).items() if key in store.containers},
-                logs=_logs(store),
-            )
-            for store in catalog.stores
-        ),
-        problems=catalog.problems,
-    )
+
+    def one(store: Store) -> StoreReport:
+        measured = {key: upper for key, upper in uppers.get(store.name, {}).items() if key in store.containers}
+        return store_report(
+            store,
+            uppers=measured,
+            logs=_logs(store),
+            ownership=ownership.get(store.name),
+            figures=UNKNOWN if disk is None else disk.figures(store, measured),
+        )
+
+    return Report(catalog=catalog, stores=tuple(map(one, catalog.stores)), problems=catalog.problems)
 
 
 def _logs(store: Store) -> Mapping[ContainerID, int]:
@@ -155,7 +180,8 @@ class Survey:
         self, catalog: Catalog, *, only: frozenset[tuple[str, ContainerID]] | None = None, progress: Progress = silent
     ) -> Report:
         """The report on *catalog*, with the upper layers of all containers measured, or of those in *only*."""
-        return summarize(catalog, measure_uppers(catalog, clock=self._clock, only=only, progress=progress))
+        uppers = measure_uppers(catalog, clock=self._clock, only=only, progress=progress)
+        return summarize(catalog, uppers, ownership=self._records.ownership)
 
 
 __all__ = ["Progress", "RecordSurvey", "Root", "Survey", "measure_uppers", "silent", "summarize"]

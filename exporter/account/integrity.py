@@ -2,28 +2,47 @@
 
 What is wrong inside one record is found where it is read (``store``). Here are the contradictions between records.
 An engine at work passes through many for a moment, so nothing found here counts before a second look finds it again
-(``exporter/survey.py``), and what is being removed is left alone.
+(``exporter/survey.py``), and what is being removed is left alone. What may last, as a build step does, is left over
+only when it is older than the running engine, or very old.
 
 One damage is one problem. A record that cannot be read leaves others pointing at nothing, and a directory that is
 gone is missed by all layers above it; who mends the one mends the others, so only the first is told.
+
+A container whose image was removed by ``docker rmi --force`` is no damage: it keeps its layers, and runs.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from exporter.store.catalog import CacheID, ChainID, Directory, Layer, Problem, ProblemKind, Store, short_id
+from exporter.account.ownership import is_left, leaked_mounts, named_directories
+from exporter.store.catalog import (
+    CacheID,
+    ChainID,
+    ContainerID,
+    Directory,
+    Layer,
+    Problem,
+    ProblemKind,
+    Store,
+    short_id,
+)
+
+REMOVED = 3600.0
+"""Seconds after which a layer's removal did not just take long, but failed."""
 
 
-def find_problems(store: Store) -> tuple[Problem, ...]:
-    """All contradictions between the records of one store, but those that follow from the store's own problems."""
-    view = _View(store)
+def find_problems(store: Store, *, now: float) -> tuple[Problem, ...]:
+    """All contradictions between the records of one store, which was read at *now* (Unix seconds), but those that
+    follow from the store's own problems."""
+    view = _View(store, now)
     return tuple(problem for check in _CHECKS for problem in check(view))
 
 
 class _View:
     """A store, and what several checks need to know of it."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, now: float) -> None:
         self.store = store
+        self.now = now
         self.records = f"{store.root}/image/{store.driver}"
         self.told = _Told(problem.path for problem in store.problems)
         self.missing_parents = {
@@ -35,6 +54,10 @@ class _View:
     def layer(self, chain_id: ChainID) -> str:
         """The path of a layer's record."""
         return f"{self.records}/layerdb/sha256/{chain_id.removeprefix('sha256:')}"
+
+    def container(self, container_id: str) -> str:
+        """The path of a container's directory."""
+        return f"{self.store.root}/containers/{container_id}"
 
     def mount(self, name: str) -> str:
         """The path of a mount's record."""
@@ -216,15 +239,81 @@ def _lower(view: _View, directory: Directory, path: str, known: set[str], has_pa
         yield Problem(kind=kind, path=f"{path}/lower", reason=reason)
 
 
+def _short_links(view: _View) -> Iterator[Problem]:
+    """Short links to directories that are gone and that no record names."""
+    store = view.store
+    claimed = {directory.link for directory in store.directories.values()}
+    named = set(named_directories(store))
+    for short, target in store.short_links.items():
+        directory = _leads_to(store, target)
+        if directory in store.directories or directory in named or short in claimed:
+            continue
+        path = f"{store.directory_root}/l/{short}"
+        if not view.told.about(path):
+            reason = f"it leads to {ascii(target)[:120]}, which is not there"
+            yield Problem(kind=ProblemKind.SHORT_LINK_DANGLING, path=path, reason=reason)
+
+
 def _containers(view: _View) -> Iterator[Problem]:
-    """Containers without a writable layer."""
+    """Containers without a writable layer, and those whose image the engine lost."""
+    named = {reference.image_id for reference in view.store.references}
     for container_id, container in view.store.containers.items():
         mount = view.store.mounts.get(container_id)
         path = view.mount(container_id)
-        if container.removing or (mount is not None and mount.mount_id is not None) or view.told.about(path):
+        if container.removing:
             continue
-        reason = "no record tells where its writable layer is" if mount is None else "its mount-id is missing or empty"
-        yield Problem(kind=ProblemKind.CONTAINER_MOUNT_MISSING, path=path, reason=reason)
+        if (mount is None or mount.mount_id is None) and not view.told.about(path):
+            missing = "no record tells where its writable layer is"
+            reason = missing if mount is None else "its mount-id is missing or empty"
+            yield Problem(kind=ProblemKind.CONTAINER_MOUNT_MISSING, path=path, reason=reason)
+        image_id = container.image_id
+        # What names point at, too, is told of the names.
+        if image_id in view.store.lost_images and image_id not in named:
+            reason = f"its image {image_id} is not there, though the engine did not remove it"
+            path = f"{view.container(container_id)}/config.v2.json"
+            yield Problem(kind=ProblemKind.CONTAINER_IMAGE_MISSING, path=path, reason=reason)
 
 
-_CHECKS: tuple[Callable[[_View], Iterator[Problem]], ...] = (_parents, _images, _directories, _containers)
+def _mounts(view: _View) -> Iterator[Problem]:
+    """Writable layers that are left over, or on a layer that is lost."""
+    store = view.store
+    told_by_images = {chain_id for image in store.images.values() for chain_id in image.chain_ids}
+    leaked = set(leaked_mounts(store, view.now))
+    for mount in store.mounts.values():
+        path = view.mount(mount.name)
+        if mount.name in leaked:
+            if not (view.told.about(path) or view.told.about(view.container(mount.name))):
+                reason = "it belongs to no container, and nothing mounts it"
+                yield Problem(kind=ProblemKind.MOUNT_WITHOUT_CONTAINER, path=path, reason=reason)
+            continue
+        container = store.containers.get(ContainerID(mount.name))
+        if mount.parent is None or container is None or container.removing:
+            continue
+        lost = mount.parent not in told_by_images | view.missing_parents and view.lacks_layer(mount.parent)
+        if lost and not view.told.about(path):
+            reason = f"the layer {mount.parent} that it lies on is not there"
+            yield Problem(kind=ProblemKind.MISSING_PARENT, path=f"{path}/parent", reason=reason)
+
+
+def _remains(view: _View) -> Iterator[Problem]:
+    """What the engine left half written or half removed."""
+    store = view.store
+    for write_set in store.write_sets:
+        if is_left(store, write_set.modified, view.now):
+            reason = "a layer that was never finished: the engine died over it, and never looks at it again"
+            yield Problem(kind=ProblemKind.STALE_WRITE_SET, path=write_set.record, reason=reason)
+    for removal in store.removals:
+        if is_left(store, removal.renamed, view.now, REMOVED) and not view.told.about(removal.record):
+            reason = "a layer whose removal was begun and not finished"
+            yield Problem(kind=ProblemKind.REMOVING_LEFT_OVER, path=removal.record, reason=reason)
+
+
+_CHECKS: tuple[Callable[[_View], Iterator[Problem]], ...] = (
+    _parents,
+    _images,
+    _directories,
+    _short_links,
+    _containers,
+    _mounts,
+    _remains,
+)

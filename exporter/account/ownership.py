@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from exporter.account.owners import DRIVER_DIRECTORY, Doubt, Owner, Ownership
 from exporter.account.sharing import chain
-from exporter.store.catalog import CacheID, ChainID, Directory, Mount, Source, Store
+from exporter.store.catalog import CacheID, ChainID, ContainerID, Directory, Mount, Source, Store
 
 MARGIN = 1.0
 """Seconds that a directory must be older than the engine's start."""
@@ -73,7 +73,7 @@ def _named(store: Store, now: float) -> Iterator[tuple[CacheID, Owner]]:
         if layer.cache_id is not None:
             kept = Owner.BUILD_CACHE if chain_id in cached else Owner.UNREFERENCED_LAYER
             yield layer.cache_id, Owner.IMAGE_LAYER if chain_id in used else kept
-    leaked, of_containers = set(leaked_mounts(store, now)), container_mounts(store)
+    leaked, of_containers = set(leaked_mounts(store, now)), mounts_of_containers(store)
     for mount in sorted(store.mounts.values(), key=lambda mount: mount.name in of_containers):
         upper, init = Owner.CONTAINER_UPPER, Owner.CONTAINER_INIT
         if mount.name not in of_containers:
@@ -83,6 +83,11 @@ def _named(store: Store, now: float) -> Iterator[tuple[CacheID, Owner]]:
         if mount.mount_id is not None:
             yield CacheID(f"{mount.mount_id}-init"), init
             yield mount.mount_id, upper
+
+
+def named_directories(store: Store) -> Iterator[CacheID]:
+    """Every directory that a record names, on disk or not."""
+    return (name for name, _ in _named(store, now=0.0))
 
 
 def used_layers(store: Store) -> set[ChainID]:
@@ -102,17 +107,17 @@ def _with_parents(store: Store, tops: Iterable[ChainID]) -> set[ChainID]:
     return found
 
 
-def container_mounts(store: Store) -> frozenset[str]:
-    """The names of the writable layers that belong to containers: their own, and those of images that are mounted into
-    them (``--mount type=image``), which are named by container, source and destination (moby ``daemon/image_mounts``).
-    """
-    names: set[str] = set(store.containers)
+def mounts_of_containers(store: Store) -> Mapping[str, ContainerID]:
+    """The writable layers that belong to containers, by name: their own, and those of images that are mounted into
+    them (``--mount type=image``), named by container, source and destination (moby ``daemon/mounts.go``)."""
+    found: dict[str, ContainerID] = {}
     for container_id, container in store.containers.items():
+        found[container_id] = container_id
         for point in container.mount_points:
             if point.kind == "image":
                 text = f"{container_id}-src={point.source}-dst={point.destination}"
-                names.add(hashlib.sha256(text.encode()).hexdigest())
-    return frozenset(names & store.mounts.keys())
+                found[hashlib.sha256(text.encode(errors="replace")).hexdigest()] = container_id
+    return {name: owner for name, owner in found.items() if name in store.mounts}
 
 
 def leaked_mounts(store: Store, now: float) -> Iterator[str]:
@@ -123,7 +128,7 @@ def leaked_mounts(store: Store, now: float) -> Iterator[str]:
     """
     if Source.CONTAINERS in store.unread:
         return
-    of_containers = container_mounts(store)
+    of_containers = mounts_of_containers(store)
     for mount in store.mounts.values():
         if mount.name not in of_containers and not _is_mounted(store, mount) and is_left(store, mount.modified, now):
             yield mount.name

@@ -2,12 +2,21 @@
 
 from collections.abc import Mapping
 
+from exporter.account.owners import Ownership
 from exporter.account.report import StoreReport, Upper
 from exporter.account.sharing import head_images, image_states, image_uses, layer_totals, layer_uses
+from exporter.measure.figures import UNKNOWN, Figures
 from exporter.store.catalog import ContainerID, Store
 
 
-def store_report(store: Store, *, uppers: Mapping[ContainerID, Upper], logs: Mapping[ContainerID, int]) -> StoreReport:
+def store_report(
+    store: Store,
+    *,
+    uppers: Mapping[ContainerID, Upper],
+    logs: Mapping[ContainerID, int],
+    ownership: Ownership | None = None,
+    figures: Figures = UNKNOWN,
+) -> StoreReport:
     """What follows from the records of *store* and what was measured in it."""
     heads = head_images(store)
     uses = layer_uses(store, heads)
@@ -19,4 +28,10 @@ def store_report(store: Store, *, uppers: Mapping[ContainerID, Upper], logs: Map
         layer_usage=layer_totals(store, uses),
         uppers=uppers,
         logs=logs,
+        ownership=ownership,
+        layer_allocated=figures.layer_allocated,
+        directory_allocated=figures.directory_allocated,
+        areas=figures.areas,
+        volumes=figures.volumes,
+        filesystem=figures.filesystem,
     )

@@ -2,13 +2,13 @@
 
 Together the areas are what ``du -sx`` says of the root. What belongs to which:
 
-- ``layers``: the storage drivers' directories (``overlay2``, …), and ``containerd``: the engine's own containerd, with
-  snapshots and images in it;
+- ``layers``: the storage drivers' directories (``overlay2``, …);
 - ``containers``: ``containers`` (records and logs), and ``rootfs``, where containerd's snapshots are mounted;
 - ``volumes``: ``volumes``, in which each ``<name>/_data`` is a local volume;
 - ``build``: ``buildkit``, and ``builder`` of the builder before;
 - ``metadata``: the records of images, networks and swarms: ``image``, ``network``, ``swarm``, ``trust``, ``runtimes``;
-- ``other``: everything else, such as ``plugins`` and ``tmp``; the files in the root, and the root itself.
+- ``other``: everything else, such as ``plugins``, ``tmp`` and ``containerd`` (the engine's own containerd: a store by
+  itself where it holds images); the files in the root, and the root itself.
 
 What lies on another filesystem is left out. So is what is an engine's root of its own (with userns-remap each mapping
 has one below the plain root): it has areas of its own. The storage directories are measured elsewhere, so the drivers'
@@ -44,7 +44,6 @@ DRIVERS = frozenset({"overlay2", "fuse-overlayfs", "overlay", "aufs", "btrfs", "
 
 _AREAS: Mapping[str, Area] = {
     **dict.fromkeys(DRIVERS, Area.LAYERS),
-    "containerd": Area.LAYERS,
     "containers": Area.CONTAINERS,
     "rootfs": Area.CONTAINERS,
     "volumes": Area.VOLUMES,

@@ -80,6 +80,7 @@ def _rests(store: Store, directory: Directory) -> bool:
 class Step:
     """What measuring one directory took."""
 
+    kind: Kind
     inodes: int
     """Looked at; 0 where it was remembered."""
     vanished: int = 0
@@ -96,8 +97,8 @@ class _Held:
     """What is known of one directory."""
 
     kind: Kind
-    seen: Directory | None
-    """What the catalog said of it when it was measured; None of an entry that is no storage directory."""
+    seen: "Seen"
+    """What was known of it when it was measured."""
     at: float
     """When it was measured; monotonic seconds."""
     rest: int
@@ -112,6 +113,9 @@ class _Held:
 
 
 Key = tuple[str, CacheID]
+Seen = Directory | int | None
+"""Tells whether an entry changed: what the catalog says of a storage directory; of the engine's own entries the time of
+change (``st_ctime_ns``), None where it is gone."""
 
 
 class DirectoryMeasurer:
@@ -134,6 +138,7 @@ class DirectoryMeasurer:
         self._full_interval = full_interval
         self._stores: dict[str, Store] = {}
         self._kinds: dict[str, Mapping[CacheID, Kind]] = {}
+        self._seen: dict[Key, Seen] = {}
         self._held: dict[Key, _Held] = {}
         self._own: dict[str, int] = {}
         self._due: deque[Key] = deque()
@@ -149,6 +154,9 @@ class DirectoryMeasurer:
         """Measure the directories of these stores from now on, and forget all others."""
         self._stores = {store.name: store for store in stores if store.measurable}
         self._kinds = {name: kinds(store) for name, store in self._stores.items()}
+        self._seen = {
+            (name, entry): _seen(store, entry) for name, store in self._stores.items() for entry in self._kinds[name]
+        }
         self._own = {name: own for name, store in self._stores.items() if (own := _own(store)) is not None}
         self._held = {key: held for key, held in self._held.items() if self._is_same(key, held)}
         self._failed = {key: at for key, at in self._failed.items() if self._kind(key) is not None}
@@ -212,17 +220,14 @@ class DirectoryMeasurer:
     def _kind(self, key: Key) -> Kind | None:
         return self._kinds.get(key[0], {}).get(key[1])
 
-    def _seen(self, key: Key) -> Directory | None:
-        return self._stores[key[0]].directories.get(key[1])
-
     def _is_same(self, key: Key, held: _Held) -> bool:
         """Whether it is still the directory that was measured: changed perhaps, but not made anew."""
         if self._kind(key) is not held.kind:
             return False
-        seen = self._seen(key)
-        return (seen is None) == (held.seen is None) and (
-            seen is None or held.seen is None or seen.linked == held.seen.linked
-        )
+        seen = self._seen[key]
+        if isinstance(seen, Directory) and isinstance(held.seen, Directory):
+            return seen.linked == held.seen.linked
+        return seen is not None
 
     def _all_due(self) -> Iterator[Key]:
         long_ago = self._monotonic() - self._full_interval
@@ -233,7 +238,7 @@ class DirectoryMeasurer:
                 if held is None:
                     if self._failed.get(key, long_ago) <= long_ago:
                         yield key
-                elif held.seen != self._seen(key) or (held.remembered is None and held.at <= long_ago):
+                elif held.seen != self._seen[key] or (held.remembered is None and held.at <= long_ago):
                     yield key
 
     def _rank(self, key: Key) -> tuple[int, str, str]:
@@ -243,18 +248,18 @@ class DirectoryMeasurer:
     def _measure(self, key: Key, pace: Pace) -> Step:
         store = self._stores[key[0]]
         path = f"{store.directory_root}/{key[1]}"
-        kind, seen = self._kinds[key[0]][key[1]], self._seen(key)
+        kind, seen = self._kinds[key[0]][key[1]], self._seen[key]
         try:
             if kind is Kind.IMMUTABLE:
                 return self._measure_immutable(key, path, store.diff_name, pace)
-            if seen is None and not _is_directory(path):
+            if not isinstance(seen, Directory) and not _is_directory(path):
                 self._held[key] = _Held(kind=kind, seen=seen, at=self._monotonic(), rest=_blocks(path))
-                return Step(inodes=1)
+                return Step(kind=kind, inodes=1)
             parts = measure_parts(path, top=_Part.REST, part_of=_asking(store.diff_name, kind), levels=1, pace=pace)
         except OSError as error:
             return self._miss(key, error)
         self._held[key] = self._held_of(key, parts)
-        return _step(parts)
+        return _step(kind, parts)
 
     def _measure_immutable(self, key: Key, path: str, diff: str, pace: Pace) -> Step:
         try:
@@ -265,7 +270,7 @@ class DirectoryMeasurer:
         known = None if identity is None else self._recall(key, path, identity)
         if known is not None and known.changed == changed:
             self._held[key] = self._held_from(key, known)
-            return Step(inodes=0)
+            return Step(kind=Kind.IMMUTABLE, inodes=0)
         # A directory that became a parent has one more file in it, and its layer's files are still what they were.
         part_of = _asking(diff, Kind.IMMUTABLE if known is None else Kind.UPPER)
         parts = measure_parts(path, top=_Part.REST, part_of=part_of, levels=1, pace=pace)
@@ -276,7 +281,7 @@ class DirectoryMeasurer:
             self._memory.remember(path, remembered)
             held = self._held_from(key, remembered)
         self._held[key] = held
-        return _step(parts)
+        return _step(Kind.IMMUTABLE, parts)
 
     def _recall(self, key: Key, path: str, identity: Identity) -> Remembered | None:
         held = self._held.get(key)
@@ -287,7 +292,7 @@ class DirectoryMeasurer:
     def _held_of(self, key: Key, parts: Parts[_Part], files: Usage | None = None) -> _Held:
         return _Held(
             kind=self._kinds[key[0]][key[1]],
-            seen=self._seen(key),
+            seen=self._seen[key],
             at=self._monotonic(),
             rest=parts.usage[_Part.REST].allocated,
             files=files or parts.usage.get(_Part.FILES),
@@ -296,7 +301,7 @@ class DirectoryMeasurer:
     def _held_from(self, key: Key, known: Remembered) -> _Held:
         return _Held(
             kind=Kind.IMMUTABLE,
-            seen=self._seen(key),
+            seen=self._seen[key],
             at=self._monotonic(),
             rest=known.rest,
             files=known.diff,
@@ -310,7 +315,7 @@ class DirectoryMeasurer:
         self._held.pop(key, None)
         self._failed[key] = self._monotonic()
         gone = is_gone(error)
-        return Step(inodes=0, vanished=int(gone), unreadable=int(not gone))
+        return Step(kind=self._kinds[key[0]][key[1]], inodes=0, vanished=int(gone), unreadable=int(not gone))
 
 
 def _asking(diff: str, kind: Kind) -> Callable[[Names, _Part], _Part | None]:
@@ -323,13 +328,24 @@ def _asking(diff: str, kind: Kind) -> Callable[[Names, _Part], _Part | None]:
     return part_of
 
 
-def _step(parts: Parts[_Part]) -> Step:
-    return Step(inodes=parts.inodes, vanished=parts.vanished, unreadable=parts.unreadable)
+def _step(kind: Kind, parts: Parts[_Part]) -> Step:
+    return Step(kind=kind, inodes=parts.inodes, vanished=parts.vanished, unreadable=parts.unreadable)
 
 
 def _own(store: Store) -> int | None:
+    """Allocated bytes of the driver's directory itself; None where it is none, or cannot be read."""
     try:
-        return _blocks(store.directory_root)
+        return _blocks(store.directory_root) if _is_directory(store.directory_root) else None
+    except OSError:
+        return None
+
+
+def _seen(store: Store, entry: CacheID) -> Seen:
+    directory = store.directories.get(entry)
+    if directory is not None:
+        return directory
+    try:
+        return os.stat(f"{store.directory_root}/{entry}", follow_symlinks=False).st_ctime_ns
     except OSError:
         return None
 

@@ -6,10 +6,12 @@ no other, and the CPU is spent evenly.
 """
 
 from collections.abc import Callable, Hashable, Mapping
+from math import inf
 from typing import Generic, TypeVar
 
 from exporter.clock import Clock
 from exporter.measure.budget import Purse
+from exporter.measure.listing import Pace
 from exporter.measure.schedule import Schedule, Tree, Turn, lane
 from exporter.measure.tracker import MAX_DIRECTORIES, Pass, Tracker
 
@@ -45,6 +47,8 @@ class Measurer(Generic[K]):
         check: Callable[[], None],
         measured: Callable[[K, Pass, float], None],
         failed: Callable[[K, OSError], None],
+        spent: Callable[[float], None] = lambda _cpu: None,
+        others: Callable[[Pace], bool] = lambda _pace: False,
         max_directories: int = MAX_DIRECTORIES,
         start: float = START,
     ) -> None:
@@ -59,6 +63,9 @@ class Measurer(Generic[K]):
             check: Called often within a pass. What it or ``rest`` raises ends the measuring.
             measured: Told of every pass, and the CPU seconds that it took.
             failed: Told why a tree could not be measured.
+            spent: Told of all CPU seconds that measuring took, soon after.
+            others: Does a piece of other measuring at the pace given, within the same budget, when no pass is due;
+                returns whether there was any to do.
             max_directories: See `Tracker`.
             start: CPU seconds that may be spent at once in the beginning, so that the first figures are there soon.
         """
@@ -67,6 +74,8 @@ class Measurer(Generic[K]):
         self._check = check
         self._measured = measured
         self._failed = failed
+        self._spent = spent
+        self._others = others
         self._max_directories = max_directories
         self._schedule = Schedule[K](budget=budget, interval=interval, full_interval=full_interval)
         self._purse = Purse(budget=budget, limit=budget * interval, balance=start, at=clock.monotonic())
@@ -92,14 +101,13 @@ class Measurer(Generic[K]):
             self.step()
 
     def step(self) -> None:
-        """Rest until a pass is due, or do the one that is."""
+        """Do the pass that is due; else other measuring, where there is any; else rest."""
         first = self._schedule.next()
-        if first is None:
-            self._rest(_IDLE)
-        elif (wait := self._wait(first[0])) > 0:
-            self._rest(wait)
-        else:
+        wait = _IDLE if first is None else self._wait(first[0])
+        if first is not None and wait == 0:
             self._measure(first[1])
+        elif self._wait(0.0) > 0 or not self._aside():
+            self._rest(wait)
 
     def _wait(self, due: float) -> float:
         """Seconds until what is due then may be done; 0 where that is now."""
@@ -112,17 +120,9 @@ class Measurer(Generic[K]):
         turn = self._schedule.begin(key, now=self._clock.monotonic())
         meter = _Meter(self._clock)
         outcome = None
-
-        def pace(_: int) -> None:
-            self._check()
-            if meter.running >= SLICE:
-                self._pay(meter)
-                self._interrupt(max(meter.total, turn.expected))
-                meter.resume()
-
         self._under_way += 1
         try:
-            outcome = self._pass(turn, pace)
+            outcome = self._pass(turn, self._pace(meter, turn.expected))
         except OSError as error:
             self._failed(key, error)
         finally:
@@ -133,11 +133,38 @@ class Measurer(Generic[K]):
             self._measured(key, outcome, meter.total)
         return meter.total
 
+    def _aside(self) -> bool:
+        """Do a piece of other measuring, which every pass that falls due comes before; whether there was any."""
+        self._rest(0.0)
+        meter = _Meter(self._clock)
+        self._under_way += 1
+        try:
+            return self._others(self._pace(meter, inf))
+        finally:
+            self._under_way -= 1
+            self._pay(meter)
+
+    def _pace(self, meter: "_Meter", expected: float) -> Pace:
+        """The pace of work that is expected to take so many CPU seconds, and that *meter* counts."""
+
+        def pace(_: int) -> None:
+            self._check()
+            if meter.running >= SLICE:
+                self._pay(meter)
+                self._interrupt(max(meter.total, expected))
+                meter.resume()
+
+        return pace
+
     def _pay(self, meter: "_Meter") -> None:
-        self._purse = self._purse.spend(meter.pause(), now=self._clock.monotonic())
+        cpu = meter.pause()
+        self._spent(cpu)
+        self._purse = self._purse.spend(cpu, now=self._clock.monotonic())
 
     def _interrupt(self, cpu: float) -> None:
         """Rest within a pass that takes so many CPU seconds, and do shorter ones that are due."""
+        # However much may be spent now, a long pass holds up nothing else that is to be done at rest.
+        self._rest(0.0)
         left = _SHARE * SLICE
         while True:
             while (wait := self._wait(0.0)) > 0:

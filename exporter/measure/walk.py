@@ -53,20 +53,18 @@ def measure(path: str, *, pace: Pace = unhurried, limit: int | None = None) -> W
     """
     with Descent(path) as descent:
         bound = Bound(pace, limit=honest_limit(descent.fd) if limit is None else limit)
-        walk = _Walk(descent, bound)
-        try:
-            walk.run()
-        except OutgrownError:
-            return walk.result(cut=True)
-        return walk.result(cut=False)
+        walk = Walk(descent, bound)
+        walk.run()
+        return walk.result
 
 
 class _Level:
     """A directory on the way down, and what of it is still to be done."""
 
-    __slots__ = ("entries", "names")
+    __slots__ = ("entries", "name", "names")
 
-    def __init__(self, entries: Entries | None) -> None:
+    def __init__(self, name: str, entries: Entries | None) -> None:
+        self.name = name
         self.entries = entries
         """Those not looked at yet; None where all were."""
         self.names: list[str] = []
@@ -78,12 +76,25 @@ class _Level:
             self.entries = None
 
 
-class _Walk:
-    __slots__ = ("_bound", "_descent", "_directories", "_found", "_levels", "_linked", "_links", "_visited")
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a tree: subdirectories of one directory, with all that lies below them."""
+
+    components: tuple[str, ...]
+    """The names that lead from the top to the directory."""
+    names: tuple[str, ...]
+
+
+class Walk:
+    """One walk over a tree, or over parts of it."""
+
+    __slots__ = ("_bound", "_cut", "_descent", "_directories", "_found", "_levels", "_linked", "_links", "_visited")
 
     def __init__(self, descent: Descent, bound: Bound) -> None:
+        """Prepare a walk; the descent stands at the top."""
         self._descent = descent
         self._bound = bound
+        self._cut = False
         self._found = Found()
         self._directories = 0
         self._levels: list[_Level] = []
@@ -92,9 +103,27 @@ class _Walk:
         # A directory that is moved while the walk lasts may come up twice, or without end.
         self._visited = InodeSet()
 
-    def run(self) -> None:
+    @property
+    def result(self) -> Walked:
+        """What was found so far."""
+        found = self._found
+        usage = Usage(size=found.size, allocated=found.blocks * BLOCK, inodes=found.files + self._directories)
+        return Walked(
+            usage=usage,
+            directories=self._directories,
+            links=self._links,
+            vanished=found.vanished,
+            unreadable=found.unreadable,
+            cut=self._cut,
+        )
+
+    def run(self, part: Part | None = None) -> None:
+        """Walk the whole tree, or a part of it."""
+        if part is None:
+            self._arrive("", self._descent.top)
+        else:
+            self._go_to(part)
         levels = self._levels
-        self._arrive(self._descent.top)
         try:
             while levels:
                 level = levels[-1]
@@ -104,23 +133,34 @@ class _Walk:
                     self._look(level, level.entries)
                 else:
                     self._leave()
+        except OutgrownError:
+            self._cut = True
         finally:
             for level in levels:
                 level.close()
 
-    def result(self, *, cut: bool) -> Walked:
-        found = self._found
-        usage = Usage(size=found.size, allocated=found.blocks * BLOCK, inodes=found.files + self._directories)
-        return Walked(
-            usage=usage,
-            directories=self._directories,
-            links=self._links,
-            vanished=found.vanished,
-            unreadable=found.unreadable,
-            cut=cut,
-        )
+    def give(self) -> Part | None:
+        """Give away half of what is still to be done, as far up as possible, to be walked by somebody else."""
+        for depth, level in enumerate(self._levels):
+            if len(level.names) > 1:
+                names = tuple(level.names[::2])
+                # In place: the list may be growing just now.
+                level.names[:] = level.names[1::2]
+                return Part(components=tuple(level.name for level in self._levels[1 : depth + 1]), names=names)
+        return None
 
-    def _arrive(self, status: os.stat_result) -> None:
+    def _go_to(self, part: Part) -> None:
+        self._levels.append(_Level("", None))
+        for name in part.components:
+            try:
+                self._descent.enter(name)
+            except OSError as error:
+                self._found.miss(error)
+                return
+            self._levels.append(_Level(name, None))
+        self._levels[-1].names.extend(part.names)
+
+    def _arrive(self, name: str, status: os.stat_result) -> None:
         """Count the directory that the descent now stands in, and begin to list it."""
         entries = None
         if self._visited.add(status.st_ino):
@@ -129,13 +169,13 @@ class _Walk:
                 entries = os.scandir(self._descent.fd)
             except OSError as error:
                 self._found.miss(error)
-        self._levels.append(_Level(entries))
+        self._levels.append(_Level(name, entries))
 
     def _look(self, level: _Level, entries: Entries) -> None:
         # Entries that wait hold a descriptor, so only the outer levels may let them wait for their subdirectories.
         room = _ROOM if len(self._levels) <= HELD else NEVER
         self._found.names = level.names
-        if look(entries, self._found, pace=self._bound, is_counted=self._is_first_name, room=room):
+        if look(entries, self._found, pace=self._bound, is_counted=self.is_first_name, room=room):
             level.close()
 
     def _enter(self, name: str) -> None:
@@ -147,7 +187,7 @@ class _Walk:
                 if not is_gone(error):
                     self._count_unread(name)
             return
-        self._arrive(status)
+        self._arrive(name, status)
 
     def _leave(self) -> None:
         self._levels.pop()
@@ -167,7 +207,8 @@ class _Walk:
         self._directories += 1
         self._found.blocks += status.st_blocks
 
-    def _is_first_name(self, _: "os.DirEntry[str]", status: os.stat_result) -> bool:
+    def is_first_name(self, _: "os.DirEntry[str]", status: os.stat_result) -> bool:
+        """Whether a file with several names comes up for the first time."""
         self._links += 1
         if not self._linked.add(status.st_ino):
             return False

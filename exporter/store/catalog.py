@@ -260,8 +260,8 @@ class Removal:
     """The record's absolute path."""
     cache_id: CacheID | None
     """The storage directory, which may be gone; None where the record does not name it any more."""
-    modified: float
-    """When the record was last touched, Unix seconds."""
+    renamed: float
+    """When its removal was begun, Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,6 +316,8 @@ class Store:
     """The layers that the build cache uses itself; it needs those below them as well."""
     overlaid: frozenset[CacheID] = frozenset()
     """Storage directories that an overlay mount uses now, as upper, work or lower, as far as mounts can be seen."""
+    lost_images: frozenset[ImageID] = frozenset()
+    """Images whose configuration is gone while the engine's notes on them are there: it removes those first."""
     engine_started: float | None = None
     """When the engine that uses the store was last started, Unix seconds, or a moment before; None where nothing
     tells."""

@@ -89,6 +89,7 @@ class StoreReader:
             cache_directories=frozenset(cache.known_directories),
             cache_layers=frozenset(cache.chain_ids),
             overlaid=overlays.directories(short_links),
+            lost_images=self._images.lost,
             engine_started=self._engines.started(location.root),
         )
         for path in (*lost, *_missing(location, store)):

@@ -11,6 +11,7 @@ from exporter.store.catalog import DiffID, HistoryEntry, Image, ImageID
 from exporter.store.documents import Document, parse
 from exporter.store.layerdb import chain_ids
 from exporter.store.records import (
+    HEX64,
     LARGE,
     Folder,
     Malformed,
@@ -29,18 +30,25 @@ class ImageReader:
 
     def __init__(self) -> None:
         self._shelf: Shelf[Image] = Shelf()
+        self.lost: frozenset[ImageID] = frozenset()
+        """The images of the last reading whose metadata is there and whose content is not: the engine writes content
+        first, and removes it last."""
 
     def read(self, content: Folder | None, metadata: Folder | None, scan: Scan) -> dict[ImageID, Image]:
         """All images, by ID. A directory is None where the engine has not made it yet."""
+        noted = set() if metadata is None else set(filter(HEX64.fullmatch, scan.names(metadata)))
+        self.lost = frozenset()
         if content is None:
             return {}
 
         def stamp(name: str) -> Stamp:
             return content.stamp(name) + _stamp(metadata, name)
 
+        names = scan.identities(content, passing=_being_written)
+        self.lost = frozenset(ImageID("sha256:" + name) for name in noted.difference(names))
         images = self._shelf.read_all(
             content,
-            scan.identities(content, passing=_being_written),
+            names,
             scan=scan,
             stamp=stamp,
             read=lambda name: _read_image(content, metadata, name),

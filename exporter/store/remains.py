@@ -28,11 +28,12 @@ def read_removals(folder: Folder | None, scan: Scan) -> tuple[Removal, ...]:
         return ()
 
     def read(name: str) -> Removal:
-        modified = folder.status(name).st_mtime
+        # A rename does not touch what is renamed, but its inode.
+        renamed = folder.status(name).st_ctime
         with folder.inside(name) as record:
             named = read_line(record, "cache-id", cache_id)
         scan.problems += named.problems
-        return Removal(record=folder.path_of(name), cache_id=named.value, modified=modified)
+        return Removal(record=folder.path_of(name), cache_id=named.value, renamed=renamed)
 
     names = (name for name in scan.names(folder) if REMOVING.fullmatch(name) is not None)
     return tuple(_read_all(folder, names, scan, read))

@@ -84,6 +84,7 @@ class _Handler(FileSystemEventHandler):
         self._counts = counts
         self.gone = False
         """Whether the directory itself was deleted, and the watch with it: its inode number may be in use again."""
+
     def on_any_event(self, event: FileSystemEvent) -> None:
         self._counts.watch_events(1)
         if event.src_path == self._path:
@@ -106,6 +107,7 @@ class _Reader(InotifyFD):
         super().__init__()
         self._on_overflow = on_overflow
         self._on_unmount = on_unmount
+
     def handle_event(self, event: InotifyEvent) -> None:
         super().handle_event(event)
         if event.is_queue_overflow:
@@ -120,6 +122,7 @@ class _Observer(BaseObserver):
     def __init__(self, reader: InotifyFD) -> None:
         super().__init__(InotifyEmitter, inotify_fd=reader)
         self._reader = reader
+
     def on_thread_stop(self) -> None:
         super().on_thread_stop()
         self._reader.stop()

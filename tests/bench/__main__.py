@@ -4,10 +4,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import records, uppers, walk
+from tests.bench import records, restart, uppers, walk
 from tests.bench.figures import table
 
-GROUPS = {"records": records.figures, "walk": walk.figures, "uppers": uppers.figures}
+GROUPS = {
+    "records": records.figures,
+    "walk": walk.figures,
+    "uppers": uppers.figures,
+    "restart": restart.figures,
+}
 
 
 def main(names: list[str]) -> int:

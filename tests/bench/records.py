@@ -27,7 +27,7 @@ def _catalog(root: Path) -> list[Figure]:
     def scan(scanner: Scanner) -> Catalog:
         catalog = scanner.scan(time.time())
         for store in catalog.stores:
-            find_problems(store)
+            find_problems(store, now=catalog.taken_at)
         return catalog
 
     first = seconds(lambda: scan(Scanner([Root(path=str(root))])), times=3)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tests.engine.docker import Docker, Registry
 from tests.engine.images import BASE, build
 
-CYCLES = int(os.environ.get("LAYERSTORE_CYCLES", "6"))
+CYCLES = int(os.environ.get("LAYERSTORE_CYCLES", "5"))
 """How often each of the workers pulls, builds, runs and removes: ten operations each time."""
 
 WRITING = "mkdir /data; for i in $(seq 200); do echo $i > /data/$i; done; rm -r /srv; exec sleep 86400"
@@ -26,12 +26,12 @@ def push_one(docker: Docker, registry: Registry, number: int) -> str:
 def work(docker: Docker, worker: str, pulled: Sequence[str]) -> int:
     """Operations of all sorts, ``CYCLES`` times; how many there were. Some images and a container stay.
 
-    A machine that takes longer than ten seconds for each time makes fewer of them.
+    A machine that takes longer than eight seconds for each time makes fewer of them.
 
     Each worker has images of its own: one must not remove what another is about to use, but for layers.
     """
     operations = 0
-    deadline = time.monotonic() + 10 * CYCLES
+    deadline = time.monotonic() + 8 * CYCLES
     base = BASE.replace("FROM scratch", f"FROM scratch\nLABEL worker={worker}")
 
     def do(*command: str) -> None:

@@ -134,7 +134,7 @@ def test_a_layer_that_does_not_recompute_is_a_problem(made: Records, data: st.Da
 def layers_with_problems(store: Store) -> set[ChainID]:
     return {
         ChainID("sha256:" + problem.path.rpartition("/")[2])
-        for problem in find_problems(store)
+        for problem in find_problems(store, now=MOMENT)
         if problem.kind is ProblemKind.CHAIN_ID_MISMATCH
     }
 

@@ -8,6 +8,8 @@ import structlog
 
 from exporter.account.report import Report, StoreReport
 from exporter.daemon import Daemon
+from exporter.disk import Disk
+from exporter.measure.memory import Memory
 from exporter.sample.builder import StoreBuilder
 from exporter.settings import Pace
 from exporter.store.catalog import ContainerID
@@ -94,6 +96,7 @@ class Host:
             vitals=self.vitals,
             clock=self.clock,
             pace=Pace(interval=INTERVAL),
+            disk=Disk(Memory(), clock=self.clock, vitals=self.vitals, full_interval=300.0),
             surge_threshold=self.threshold,
         )
         daemon.run()

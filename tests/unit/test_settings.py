@@ -16,6 +16,8 @@ PACE = Pace()
 DEFAULTS = ServeSettings(
     pace=PACE,
     growth_threshold=100 << 20,
+    state_path=None,
+    measure_volumes=True,
     layer_limit=100,
     image_limit=100,
     listen=(":10412",),
@@ -27,6 +29,7 @@ def parse(arguments: Sequence[str] = (), environ: Mapping[str, str] | None = Non
     parser = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False)
     variables = {} if environ is None else environ
     settings.add_options(parser, settings.SERVING, variables)
+    settings.add_volume_flags(parser, variables)
     return settings.serve_settings(parser.parse_args(list(arguments)), variables)
 
 
@@ -61,6 +64,7 @@ OPTIONS: dict[str, tuple[str, str, ServeSettings, str]] = {
         replace(DEFAULTS, growth_threshold=10**9),
         "0",
     ),
+    "--state.path": ("LAYERSTORE_STATE_PATH", "/s", replace(DEFAULTS, state_path="/s"), "/t"),
     "--layers.limit": ("LAYERSTORE_LAYERS_LIMIT", "7", replace(DEFAULTS, layer_limit=7), "9"),
     "--images.limit": ("LAYERSTORE_IMAGES_LIMIT", "0", replace(DEFAULTS, image_limit=0), "9"),
     "--web.listen-address": ("LAYERSTORE_WEB_LISTEN_ADDRESS", "[::1]:1", replace(DEFAULTS, listen=("[::1]:1",)), ":9"),
@@ -214,3 +218,20 @@ def test_the_settings_shown_can_be_typed_again() -> None:
         "--images.limit": "100",
     }
     assert parse([f"--scan.interval={shown['--scan.interval']}"]) == DEFAULTS
+
+
+def test_the_state_file_lies_where_systemd_says() -> None:
+    """A unit with StateDirectory= needs no flag; a flag beats it."""
+    environ = {"STATE_DIRECTORY": "/var/lib/layerstore-exporter"}
+    path = parse([], environ).state_path
+    assert path is not None
+    assert path.startswith("/var/lib/layerstore-exporter/")
+    assert parse(["--state.path", "/s"], environ).state_path == "/s"
+
+
+def test_volumes_are_switched_by_flags() -> None:
+    """On unless somebody says no; the last word holds; the variable is the default."""
+    assert not parse(["--volumes.disable"]).measure_volumes
+    assert parse(["--volumes.disable", "--volumes.enable"]).measure_volumes
+    assert not parse([], {"LAYERSTORE_VOLUMES_DISABLE": "1"}).measure_volumes
+    assert parse(["--volumes.enable"], {"LAYERSTORE_VOLUMES_DISABLE": "1"}).measure_volumes

@@ -6,7 +6,7 @@ import pytest
 
 from exporter.account.integrity import find_problems
 from exporter.store.catalog import ChainID, ContainerID, ImageID, Problem, ProblemKind, Reference
-from tests.unit.account.records import ROOT, Records, digest
+from tests.unit.account.records import MOMENT, ROOT, Records, digest
 
 LAYERS = f"{ROOT}/image/overlay2/layerdb/sha256"
 MOUNTS = f"{ROOT}/image/overlay2/layerdb/mounts"
@@ -39,7 +39,7 @@ def container(records: Records, image: ImageID) -> ContainerID:
 
 
 def found(records: Records) -> list[tuple[ProblemKind, str]]:
-    return sorted((problem.kind, problem.path) for problem in find_problems(records.store()))
+    return sorted((problem.kind, problem.path) for problem in find_problems(records.store(), now=MOMENT))
 
 
 def layer_path(chain_id: ChainID) -> str:
@@ -161,7 +161,7 @@ def test_directories_that_no_record_names_are_not_judged(records: Records, base:
 def test_the_directories_of_a_driver_that_cannot_be_read_are_not_judged(records: Records) -> None:
     """vfs, btrfs and zfs keep no directories of this layout."""
     records.directories.clear()
-    assert find_problems(replace(records.store(), measurable=False)) == ()
+    assert find_problems(replace(records.store(), measurable=False), now=MOMENT) == ()
 
 
 def test_a_container_without_a_writable_layer(records: Records, container: ContainerID) -> None:
@@ -188,12 +188,14 @@ def test_a_container_whose_upper_layer_is_gone(records: Records, container: Cont
 def test_a_container_that_is_being_removed_may_lack_anything(
     records: Records, container: ContainerID, lost: str
 ) -> None:
-    """The engine removes the directories first, then the mount's record, then the container's."""
+    """The engine removes short link and directory first, then the mount's record, then the container's."""
     records.containers[container] = replace(records.containers[container], removing=True)
     upper = records.mounts[container].mount_id
     assert upper is not None
     if lost in {"upper", "both"}:
-        del records.directories[upper]
+        link = records.directories.pop(upper).link
+        assert link is not None
+        del records.short_links[link]
     if lost in {"mount", "both"}:
         del records.mounts[container]
     assert found(records) == []
@@ -211,13 +213,13 @@ def test_what_follows_from_a_known_problem_is_not_told_again(records: Records, i
 def test_reasons_name_what_is_wrong(records: Records, base: ChainID) -> None:
     """A person can act on a reason: it holds the identity that is missed."""
     del records.layers[base]
-    (problem,) = find_problems(records.store())
+    (problem,) = find_problems(records.store(), now=MOMENT)
     assert base in problem.reason
 
 
 def test_reasons_are_short_and_printable_whatever_a_record_holds(records: Records, top: ChainID) -> None:
     """What a hostile record says is cut, and its control characters are shown, not sent."""
     records.change_directory(records.layers[top].cache_id, lower=("\x1b[2J" * 1000,))
-    (problem,) = find_problems(records.store())
+    (problem,) = find_problems(records.store(), now=MOMENT)
     assert problem.reason.isprintable()
     assert len(problem.reason) < 200

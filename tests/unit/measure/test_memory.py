@@ -287,7 +287,7 @@ def test_somebody_elses_database_is_left_alone(path: Path, log: Lines) -> None:
 
 @pytest.mark.parametrize("what", ["directory", "fifo", "missing"])
 def test_a_path_that_is_no_file(tmp_path: Path, log: Lines, what: str) -> None:
-    """A directory, a fifo, or a file in a directory that is not there: in memory, with one line that says what to do."""
+    """A directory, a fifo, or a file in a missing directory: in memory, with one line that says what to do."""
     path = tmp_path / "missing" / "state" if what == "missing" else tmp_path / "state"
     if what == "directory":
         path.mkdir()

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -74,16 +74,19 @@ def outputs(text: str, console: Console) -> None:
         print_inspection(find(report.stores, needle, look=look), console)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(HOSTILE, st.sampled_from(["utf-8", "ascii", "latin-1"]))
+@example("".join(PIECES), "utf-8")
+@example("".join(PIECES), "ascii")
 def test_a_pipe_gets_printable_lines(text: str, encoding: str) -> None:
     """No control character but the line's end, whatever a name is, and nothing that the encoding cannot write."""
     output = pipe(lambda console: outputs(text, console), encoding=encoding)
     assert all(line.isprintable() for line in output.split("\n"))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(HOSTILE)
+@example("".join(PIECES))
 def test_a_terminal_gets_printable_lines(text: str) -> None:
     """Without colours no escape at all: there is none of our own, so any would be an attacker's."""
     output = terminal(lambda console: outputs(text, console))

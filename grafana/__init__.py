@@ -1,0 +1,1 @@
+"""The Grafana dashboards *Host* and *Fleet*, as Python that writes them: ``python -m grafana``."""

@@ -1,0 +1,5 @@
+"""``python -m grafana`` writes the dashboards' files."""
+
+from grafana.build import write
+
+write()

@@ -1,0 +1,282 @@
+"""The dashboard *Fleet*: which host fills up first, which container anywhere grows fastest."""
+
+from typing import Final
+
+from grafana.frame import FLEET_UID, TO_CONTAINER, TO_HOST, Page, Section
+from grafana.palette import BAD, GOOD, OWNERS, WARNING
+from grafana.panels import FIRING, About, Column, Query, Rows, bars, lines, number, of, rows
+
+_UPPER: Final = "layerstore_container_upper_allocated_bytes"
+_FREE: Final = "store:layerstore_filesystem_avail_bytes:ratio"
+_TO_FULL: Final = "instance:layerstore_filesystem_avail_bytes:min_seconds_to_full1h"
+_UP: Final = of("up", 'job=~".*layerstore.*"')
+_SAMPLES: Final = of("scrape_samples_scraped", 'job=~".*layerstore.*"')
+_MEASURING: Final = "not measured yet: the first pass over a whole store can take minutes"
+
+
+def _overview() -> Section:
+    return Section(
+        title="At a glance",
+        panels=[
+            number(
+                About(title="Hosts", description="Exporters that answer.", unit="short", width=4, height=4),
+                Query(expr=f"sum({_UP})"),
+            ),
+            number(
+                About(
+                    title="Hosts that do not answer",
+                    description="Exporters that Prometheus knows and cannot scrape.",
+                    unit="short",
+                    width=4,
+                    height=4,
+                ),
+                Query(expr=f"sum(1 - {_UP})"),
+                steps=[(None, GOOD), (1, BAD)],
+            ),
+            number(
+                About(
+                    title="Hosts full within a day",
+                    description="Hosts whose free space, at the pace of the last hour, is gone within 24 hours.",
+                    unit="short",
+                    width=4,
+                    height=4,
+                ),
+                Query(expr=f"count({of(_TO_FULL)} < 24 * 3600) or vector(0)"),
+                steps=[(None, GOOD), (1, WARNING)],
+            ),
+            number(
+                About(
+                    title="Written by containers",
+                    description="Disk space of all upper (write) layers of all hosts, as du counts it.",
+                    unit="bytes",
+                    width=4,
+                    height=4,
+                    empty="no container on any host",
+                ),
+                Query(expr=f"sum({of(f'instance:{_UPPER}:sum')})"),
+            ),
+            number(
+                About(
+                    title="Shared",
+                    description="Of the bytes in read-only layers, the share in layers that two or more images of a "
+                    "host use: the mean of all hosts.",
+                    unit="percentunit",
+                    width=4,
+                    height=4,
+                    empty="no layer on any host",
+                ),
+                Query(expr=f"avg({of('instance:layerstore_layers_size_bytes:shared_ratio')})"),
+            ),
+            number(
+                About(
+                    title="Alerts firing",
+                    description="Layerstore alerts that fire now on any host.",
+                    unit="short",
+                    width=4,
+                    height=4,
+                ),
+                Query(
+                    expr=f"count({FIRING}) or vector(0)",
+                ),
+                steps=[(None, GOOD), (1, BAD)],
+            ),
+        ],
+    )
+
+
+def _hosts() -> Section:
+    owned = of("instance_owner:layerstore_directories_allocated_bytes:sum")
+    orphans = of("instance_owner:layerstore_directories_allocated_bytes:sum", 'owner="orphan"')
+    return Section(
+        title="Hosts",
+        panels=[
+            rows(
+                About(
+                    title="Hosts by free space",
+                    description="Each host's fullest store first. Full in is empty where free space does not shrink. "
+                    "A click on a host shows it.",
+                    unit="short",
+                    width=24,
+                    height=9,
+                ),
+                Rows(labels={"instance": "Host"}, links={"instance": TO_HOST}, sort="Free", ascending=True),
+                Column(title="Free", expr=f"min by (instance) ({of(_FREE)})", unit="percentunit"),
+                Column(title="Full in", expr=f"min by (instance) ({of(_TO_FULL)})", unit="s"),
+                Column(
+                    title="Written by containers",
+                    expr=f"sum by (instance) ({of(f'instance:{_UPPER}:sum')})",
+                    unit="bytes",
+                    width=200,
+                    gauge=True,
+                ),
+                Column(
+                    title="In 1 h", expr=f"sum by (instance) ({of(f'instance:{_UPPER}:sum_delta1h')})", unit="bytes"
+                ),
+                Column(title="Orphaned", expr=f"sum by (instance) ({orphans})", unit="bytes"),
+                Column(
+                    title="Damaged records",
+                    expr=f"sum by (instance) ({of('layerstore_integrity_problems')})",
+                    unit="short",
+                    width=140,
+                ),
+            ),
+            lines(
+                About(
+                    title="Least free space",
+                    description="Free share of the filesystem of the ten fullest stores.",
+                    unit="percentunit",
+                ),
+                Query(expr=f"bottomk(10, {of(_FREE)})", legend="{{instance}} {{store}}"),
+                most=1,
+            ),
+            lines(
+                About(
+                    title="Where the disk goes",
+                    description="Disk space of the storage directories of all hosts by whose they are.",
+                    unit="bytes",
+                    empty=_MEASURING,
+                ),
+                Query(expr=f"sum by (owner) ({owned})", legend="{{owner}}"),
+                stacked=True,
+                colours=OWNERS,
+            ),
+        ],
+    )
+
+
+def _containers() -> Section:
+    growing = of(f"fleet:{_UPPER}:topk20_delta1h", 'instance=~"$instance"')
+    largest = of(f"fleet:{_UPPER}:topk20", 'instance=~"$instance"')
+    labels = {"name": "Container", "container_id": "ID", "instance": "Host", "store": "Store"}
+    return Section(
+        title="Containers anywhere",
+        panels=[
+            rows(
+                About(
+                    title="Fastest-growing containers",
+                    description="The containers whose upper layers gained most disk space within the last hour, of the "
+                    "20 fastest in each cluster. A click on a name shows it.",
+                    unit="short",
+                    empty="no upper layer grew within the last hour",
+                ),
+                Rows(labels=labels, links={"name": TO_CONTAINER}, sort="In 1 h"),
+                Column(
+                    title="In 1 h",
+                    expr=f"sum by (instance, store, container_id, name) ({growing})",
+                    unit="bytes",
+                    width=180,
+                    gauge=True,
+                ),
+            ),
+            rows(
+                About(
+                    title="Largest containers",
+                    description="The containers with the largest upper layers, of the 20 largest in each cluster. A "
+                    "click on a name shows it.",
+                    unit="short",
+                    empty="no container on any host",
+                ),
+                Rows(labels=labels, links={"name": TO_CONTAINER}, sort="Allocated"),
+                Column(
+                    title="Allocated",
+                    expr=f"sum by (instance, store, container_id, name) ({largest})",
+                    unit="bytes",
+                    width=180,
+                    gauge=True,
+                ),
+            ),
+            lines(
+                About(
+                    title="Growth by host",
+                    description="Disk space that all upper layers of a host together gained within 5 minutes, for the "
+                    "ten hosts where they gained most. Below 0 they gave back.",
+                    unit="bytes",
+                    width=24,
+                    height=7,
+                    empty="no container on any host",
+                ),
+                Query(expr=f"topk(10, {of(f'instance:{_UPPER}:sum_delta5m')})", legend="{{instance}}"),
+                least=None,
+            ),
+        ],
+    )
+
+
+def _stores() -> Section:
+    return Section(
+        title="Stores and layers",
+        panels=[
+            bars(
+                About(
+                    title="Layers on most hosts",
+                    description="On how many hosts of a cluster the same layer lies, for the 20 layers that lie on "
+                    "most: what a registry mirror or a common base image serves. Counted over all hosts, whichever are "
+                    "chosen above.",
+                    unit="short",
+                    empty="no layer on any host",
+                ),
+                Query(expr=of("fleet:layerstore_layer_info:topk20_hosts"), legend="{{chain_id}}"),
+            ),
+            bars(
+                About(
+                    title="Stores by engine",
+                    description="How many stores of each engine and driver there are. One that is not active was left "
+                    "behind by a switch of drivers, and still takes its space.",
+                    unit="short",
+                ),
+                Query(
+                    expr=f"count by (engine, driver, active) ({of('layerstore_store_info')})",
+                    legend="{{engine}} {{driver}}, active: {{active}}",
+                ),
+            ),
+        ],
+    )
+
+
+def _coverage() -> Section:
+    return Section(
+        title="Exporters",
+        panels=[
+            bars(
+                About(
+                    title="Exporters by version",
+                    description="How many exporters run each version.",
+                    unit="short",
+                    width=8,
+                    height=7,
+                ),
+                Query(
+                    expr=f"count by (version) ({of('layerstore_exporter_build_info')})",
+                    legend="{{version}}",
+                ),
+            ),
+            lines(
+                About(
+                    title="Stages that fail",
+                    description="How many exporters fail at each stage of their work.",
+                    unit="short",
+                    width=8,
+                    height=7,
+                ),
+                Query(expr=f"sum by (stage) (1 - {of('layerstore_scan_success')})", legend="{{stage}}"),
+            ),
+            lines(
+                About(
+                    title="Series",
+                    description="Series that the exporters of each job serve: what they cost Prometheus.",
+                    unit="short",
+                    width=8,
+                    height=7,
+                ),
+                Query(expr=f"sum by (job) ({_SAMPLES})", legend="{{job}}"),
+            ),
+        ],
+    )
+
+
+FLEET: Final = Page(
+    uid=FLEET_UID,
+    title="Layer storage: Fleet",
+    description="Which host fills up first, which container anywhere grows fastest, and what hosts have in common.",
+    sections=[_overview(), _hosts(), _containers(), _stores(), _coverage()],
+)

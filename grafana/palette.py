@@ -1,0 +1,46 @@
+"""Colours: one for each owner, area and usage, the same wherever it is shown. Kin has a kindred colour: what images
+hold is blue, what containers write orange, what builds leave purple, what nobody needs red."""
+
+from collections.abc import Mapping
+from typing import Final
+
+OWNERS: Final[Mapping[str, str]] = {
+    "image_layer": "#3274D9",
+    "container_upper": "#FF9830",
+    "container_init": "#FFE0B0",
+    "build_cache": "#A352CC",
+    "unreferenced_layer": "#8AB8FF",
+    "leaked_mount": "#E02F44",
+    "removing": "#806EB7",
+    "in_flight": "#73BF69",
+    "suspect": "#FADE2A",
+    "orphan": "#C4162A",
+    "internal": "#8E8E8E",
+}
+"""By the label ``owner`` of ``layerstore_directories*``."""
+
+AREAS: Final[Mapping[str, str]] = {
+    "layers": "#3274D9",
+    "containers": "#FF9830",
+    "volumes": "#37872D",
+    "build": "#A352CC",
+    "metadata": "#C9C9C9",
+    "other": "#8E8E8E",
+}
+"""By the label ``area`` of ``layerstore_area_allocated_bytes``."""
+
+USAGES: Final[Mapping[str, str]] = {"shared": "#3274D9", "exclusive": "#5ECCC4", "unreferenced": "#8AB8FF"}
+"""By the label ``usage`` of ``layerstore_layers*``."""
+
+RECLAIMABLE: Final[Mapping[str, str]] = {
+    "dangling_images": "#8AB8FF",
+    "unused_images": "#3274D9",
+    "exited_containers": "#FF9830",
+    "build_cache": "#A352CC",
+    "orphans": "#C4162A",
+}
+"""By the label ``by`` of ``layerstore_reclaimable_bytes``."""
+
+GOOD: Final = "#56A64B"
+WARNING: Final = "#FF9830"
+BAD: Final = "#E02F44"
