@@ -243,7 +243,7 @@ def add_options(
             type=_named(option),
             metavar=option.metavar,
             dest=option.attribute,
-            help=option.meaning.replace("%", "%%") + note,
+            help=(option.meaning + note).replace("%", "%%"),
         )
 
 

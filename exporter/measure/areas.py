@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from exporter.measure.listing import Pace, unhurried
-from exporter.measure.parts import Names, Parts, measure_parts
+from exporter.measure.parts import Names, measure_parts
 from exporter.store.catalog import Store
 
 
@@ -107,9 +107,10 @@ class _Root:
 
 
 class AreaMeasurer:
-    """Measures the roots of all stores. For one thread.
+    """Measures the roots of all stores.
 
-    ``expect`` after each catalog; ``step`` until it gives None; then ``of`` for the report.
+    ``expect`` after each catalog; ``step`` until it gives None; then ``of`` for the report. For one thread, but
+    ``expect`` may be called by the pace of a step.
     """
 
     def __init__(self, *, monotonic: Callable[[], float], full_interval: float, volumes: bool = True) -> None:
@@ -199,9 +200,10 @@ class AreaMeasurer:
             self._began[root] = now
             self._found.pop(root, None)
             raise
+        # It may not be expected any more; then it is forgotten with the next catalog.
         self._began[root] = now
         self._found[root] = {part: usage.allocated for part, usage in parts.usage.items()}
-        return _step(parts)
+        return AreaStep(inodes=parts.inodes, vanished=parts.vanished, unreadable=parts.unreadable)
 
     def _asking(self, root: _Root) -> Callable[[Names, _Part], _Part | None]:
         def part_of(names: Names, above: _Part) -> _Part | None:
@@ -246,7 +248,3 @@ def _is_within(root: str, driver: str, directory: str) -> bool:
         return os.path.realpath(directory) == f"{root}/{driver}" and os.stat(directory).st_dev == os.stat(root).st_dev
     except OSError:
         return False
-
-
-def _step(parts: Parts[_Part]) -> AreaStep:
-    return AreaStep(inodes=parts.inodes, vanished=parts.vanished, unreadable=parts.unreadable)

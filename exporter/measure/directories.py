@@ -10,7 +10,6 @@ Each walk tells the layer's files (``diff``) and the rest apart, so nothing is w
 import enum
 import os
 import stat
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -119,10 +118,11 @@ change (``st_ctime_ns``), None where it is gone."""
 
 
 class DirectoryMeasurer:
-    """The storage directories of all stores, and what is known of them. For one thread.
+    """The storage directories of all stores, and what is known of them.
 
     ``expect`` after each catalog; ``step`` until it gives None; then ``layer_allocated`` and ``directory_allocated``
-    for the report.
+    for the report. For one thread, but ``expect`` may be called by the pace of a step: a walk may take long, and the
+    catalog does not wait for it.
     """
 
     def __init__(self, memory: Memory, *, monotonic: Callable[[], float], full_interval: float) -> None:
@@ -141,7 +141,8 @@ class DirectoryMeasurer:
         self._seen: dict[Key, Seen] = {}
         self._held: dict[Key, _Held] = {}
         self._own: dict[str, int] = {}
-        self._due: deque[Key] = deque()
+        self._due: dict[Key, None] = {}
+        """In their order."""
         self._failed: dict[Key, float] = {}
         """When they could not be measured; monotonic seconds."""
 
@@ -151,7 +152,9 @@ class DirectoryMeasurer:
         return len(self._due)
 
     def expect(self, stores: Iterable[Store]) -> None:
-        """Measure the directories of these stores from now on, and forget all others."""
+        """Measure the directories of these stores from now on, and forget all others; what was measured since the last
+        time is written to the memory."""
+        self._memory.flush()
         self._stores = {store.name: store for store in stores if store.measurable}
         self._kinds = {name: kinds(store) for name, store in self._stores.items()}
         self._seen = {
@@ -160,7 +163,7 @@ class DirectoryMeasurer:
         self._own = {name: own for name, store in self._stores.items() if (own := _own(store)) is not None}
         self._held = {key: held for key, held in self._held.items() if self._is_same(key, held)}
         self._failed = {key: at for key, at in self._failed.items() if self._kind(key) is not None}
-        self._due = deque(sorted(self._all_due(), key=self._rank))
+        self._due = dict.fromkeys(sorted(self._all_due(), key=self._rank))
 
     def step(self, pace: Pace = unhurried) -> Step | None:
         """Measure the directory that is due next; None where none is.
@@ -170,11 +173,20 @@ class DirectoryMeasurer:
         Raises:
             OSError: This process lacks descriptors or memory.
         """
-        if not self._due:
+        key = next(iter(self._due), None)
+        if key is None:
             return None
-        key = self._due[0]
-        step = self._measure(key, pace)
-        self._due.popleft()
+        kind, seen = self._kinds[key[0]][key[1]], self._seen[key]
+        try:
+            held, step = self._measure(key, kind, seen, pace)
+        except OSError as error:
+            if is_shortage(error):
+                raise
+            held, step = None, _missed(kind, error)
+        # It may not be expected any more.
+        if self._kind(key) is kind:
+            self._due.pop(key, None)
+            self._keep(key, held)
         return step
 
     def layer_allocated(self, store: str) -> Mapping[ChainID, int]:
@@ -245,23 +257,26 @@ class DirectoryMeasurer:
         """What is cheap to know comes first, so that most figures are back soon."""
         return (Kind.UPPER, Kind.IMMUTABLE, Kind.LOOSE).index(self._kinds[key[0]][key[1]]), *key
 
-    def _measure(self, key: Key, pace: Pace) -> Step:
+    def _keep(self, key: Key, held: _Held | None) -> None:
+        """Hold what was measured; what could not be measured is left alone for a full interval."""
+        if held is None:
+            self._held.pop(key, None)
+            self._failed[key] = self._monotonic()
+        else:
+            self._held[key] = held
+
+    def _measure(self, key: Key, kind: Kind, seen: Seen, pace: Pace) -> tuple[_Held, Step]:
         store = self._stores[key[0]]
         path = f"{store.directory_root}/{key[1]}"
-        kind, seen = self._kinds[key[0]][key[1]], self._seen[key]
-        try:
-            if kind is Kind.IMMUTABLE:
-                return self._measure_immutable(key, path, store.diff_name, pace)
-            if not isinstance(seen, Directory) and not _is_directory(path):
-                self._held[key] = _Held(kind=kind, seen=seen, at=self._monotonic(), rest=_blocks(path))
-                return Step(kind=kind, inodes=1)
-            parts = measure_parts(path, top=_Part.REST, part_of=_asking(store.diff_name, kind), levels=1, pace=pace)
-        except OSError as error:
-            return self._miss(key, error)
-        self._held[key] = self._held_of(key, parts)
-        return _step(kind, parts)
+        if kind is Kind.IMMUTABLE:
+            return self._measure_immutable(key, seen, path, store.diff_name, pace)
+        if not isinstance(seen, Directory) and not _is_directory(path):
+            return _Held(kind=kind, seen=seen, at=self._monotonic(), rest=_blocks(path)), Step(kind=kind, inodes=1)
+        parts = _measured(path, store.diff_name, pace, files=kind is not Kind.UPPER)
+        held = _Held(kind=kind, seen=seen, at=self._monotonic(), rest=_rest(parts), files=parts.usage.get(_Part.FILES))
+        return held, _step(kind, parts)
 
-    def _measure_immutable(self, key: Key, path: str, diff: str, pace: Pace) -> Step:
+    def _measure_immutable(self, key: Key, seen: Seen, path: str, diff: str, pace: Pace) -> tuple[_Held, Step]:
         try:
             identity, changed = identity_of(path, diff)
         except FileNotFoundError:
@@ -269,19 +284,17 @@ class DirectoryMeasurer:
             identity, changed = None, 0
         known = None if identity is None else self._recall(key, path, identity)
         if known is not None and known.changed == changed:
-            self._held[key] = self._held_from(key, known)
-            return Step(kind=Kind.IMMUTABLE, inodes=0)
+            return self._held_from(known, seen), Step(kind=Kind.IMMUTABLE, inodes=0)
         # A directory that became a parent has one more file in it, and its layer's files are still what they were.
-        part_of = _asking(diff, Kind.IMMUTABLE if known is None else Kind.UPPER)
-        parts = measure_parts(path, top=_Part.REST, part_of=part_of, levels=1, pace=pace)
+        parts = _measured(path, diff, pace, files=known is None)
+        step = _step(Kind.IMMUTABLE, parts)
         files = parts.usage.get(_Part.FILES) if known is None else known.diff
-        held = self._held_of(key, parts, files)
         if identity is not None and files is not None and parts.is_whole and identity_of(path, diff)[0] == identity:
-            remembered = Remembered(identity=identity, changed=changed, diff=files, rest=held.rest)
+            remembered = Remembered(identity=identity, changed=changed, diff=files, rest=_rest(parts))
             self._memory.remember(path, remembered)
-            held = self._held_from(key, remembered)
-        self._held[key] = held
-        return _step(Kind.IMMUTABLE, parts)
+            return self._held_from(remembered, seen), step
+        held = _Held(kind=Kind.IMMUTABLE, seen=seen, at=self._monotonic(), rest=_rest(parts), files=files)
+        return held, step
 
     def _recall(self, key: Key, path: str, identity: Identity) -> Remembered | None:
         held = self._held.get(key)
@@ -289,43 +302,34 @@ class DirectoryMeasurer:
             return held.remembered
         return self._memory.recall(path, identity)
 
-    def _held_of(self, key: Key, parts: Parts[_Part], files: Usage | None = None) -> _Held:
-        return _Held(
-            kind=self._kinds[key[0]][key[1]],
-            seen=self._seen[key],
-            at=self._monotonic(),
-            rest=parts.usage[_Part.REST].allocated,
-            files=files or parts.usage.get(_Part.FILES),
-        )
-
-    def _held_from(self, key: Key, known: Remembered) -> _Held:
+    def _held_from(self, known: Remembered, seen: Seen) -> _Held:
         return _Held(
             kind=Kind.IMMUTABLE,
-            seen=self._seen[key],
+            seen=seen,
             at=self._monotonic(),
             rest=known.rest,
             files=known.diff,
             remembered=known,
         )
 
-    def _miss(self, key: Key, error: OSError) -> Step:
-        """Leave a directory for a full interval."""
-        if is_shortage(error):
-            raise error
-        self._held.pop(key, None)
-        self._failed[key] = self._monotonic()
-        gone = is_gone(error)
-        return Step(kind=self._kinds[key[0]][key[1]], inodes=0, vanished=int(gone), unreadable=int(not gone))
 
-
-def _asking(diff: str, kind: Kind) -> Callable[[Names, _Part], _Part | None]:
-    """Tells a layer's files from the rest of its storage directory; leaves an upper layer's out."""
-    files = None if kind is Kind.UPPER else _Part.FILES
+def _measured(path: str, diff: str, pace: Pace, *, files: bool) -> Parts[_Part]:
+    """Walk a storage directory, with the layer's files in it or without, and tell them from the rest."""
+    inside = _Part.FILES if files else None
 
     def part_of(names: Names, _: _Part) -> _Part | None:
-        return files if names == (diff,) else _Part.REST
+        return inside if names == (diff,) else _Part.REST
 
-    return part_of
+    return measure_parts(path, top=_Part.REST, part_of=part_of, levels=1, pace=pace)
+
+
+def _rest(parts: Parts[_Part]) -> int:
+    return parts.usage[_Part.REST].allocated
+
+
+def _missed(kind: Kind, error: OSError) -> Step:
+    gone = is_gone(error)
+    return Step(kind=kind, inodes=0, vanished=int(gone), unreadable=int(not gone))
 
 
 def _step(kind: Kind, parts: Parts[_Part]) -> Step:

@@ -102,6 +102,8 @@ class Measurer(Generic[K]):
 
     def step(self) -> None:
         """Do the pass that is due; else other measuring, where there is any; else rest."""
+        # Before anything is decided: it may change what there is to measure.
+        self._rest(0.0)
         first = self._schedule.next()
         wait = _IDLE if first is None else self._wait(first[0])
         if first is not None and wait == 0:
@@ -135,7 +137,6 @@ class Measurer(Generic[K]):
 
     def _aside(self) -> bool:
         """Do a piece of other measuring, which every pass that falls due comes before; whether there was any."""
-        self._rest(0.0)
         meter = _Meter(self._clock)
         self._under_way += 1
         try:

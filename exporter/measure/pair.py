@@ -140,9 +140,14 @@ class _Sums:
     def from_json(
         cls, usage: list[int], counts: list[Any], error: list[Any] | None, linked: list[list[int]]
     ) -> "_Sums":
+        directories, links, vanished, unreadable, cut = counts
         return cls(
-            Usage(size=usage[0], allocated=usage[1], inodes=usage[2]),
-            *counts,
+            usage=Usage(size=usage[0], allocated=usage[1], inodes=usage[2]),
+            directories=directories,
+            links=links,
+            vanished=vanished,
+            unreadable=unreadable,
+            cut=cut,
             error=None if error is None else (error[0], error[1]),
             linked={inode: (size, blocks) for inode, size, blocks in linked},
         )
@@ -157,7 +162,7 @@ class _SharedWalk(Walk):
         super().__init__(descent, bound)
         self._sizes = sizes
 
-    def is_first_name(self, entry: "os.DirEntry[str]", status: os.stat_result) -> bool:
+    def is_first_name(self, _: "os.DirEntry[str]", status: os.stat_result) -> bool:
         self._links += 1
         if status.st_ino in self._sizes:
             return False
@@ -313,9 +318,9 @@ class _First(_Side):
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                self._process = subprocess.Popen(
+                self._process = subprocess.Popen(  # noqa: S603 (this very interpreter, and a program without input)
                     [sys.executable, "-I", "-S", "-c", _PROGRAM, json.dumps(sys.path)],
-                    stdin=theirs,
+                    stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                 )

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.engine.scribble import Scribbler
+
 READY = b"ready\n"
 MOST_LINKS = 60_000
 """Names that one inode may have: ext4 allows 65,000, other file systems more."""
@@ -217,6 +219,15 @@ def hide(stage: Stage, amount: int) -> int:
     return amount
 
 
+def scribble(stage: Stage, amount: int) -> int:
+    """Everything that any program might do, at random; the amount is the seed."""
+    life = Scribbler(amount)
+    stage.begin()
+    while not stage.is_over():
+        life.step()
+    return life.done
+
+
 def _write_through_memory(file: int, start: int, length: int) -> None:
     if os.fstat(file).st_size < start + length:
         os.truncate(file, start + length)
@@ -236,7 +247,22 @@ _RESHAPES: tuple[Callable[[int, int, int], object], ...] = (
 
 ATTACKS: dict[str, Callable[[Stage, int], int]] = {
     attack.__name__: attack
-    for attack in (nest, link, inflate, crumble, crowd, name, mislead, lurk, swap, append, grow, reshape, hide)
+    for attack in (
+        nest,
+        link,
+        inflate,
+        crumble,
+        crowd,
+        name,
+        mislead,
+        lurk,
+        swap,
+        append,
+        grow,
+        reshape,
+        hide,
+        scribble,
+    )
 }
 
 
@@ -294,7 +320,7 @@ class Attack:
 def main() -> None:
     pid, attack, amount = sys.argv[1:]
     os.chroot(f"/proc/{pid}/root")
-    os.mkdir("/attack")
+    Path("/attack").mkdir(exist_ok=True)
     os.chdir("/attack")
     stage = Stage()
     done = ATTACKS[attack](stage, int(amount))

@@ -235,6 +235,25 @@ def test_a_walk_that_is_stopped_is_done_again(host: Host) -> None:
     assert due == host.directories.due
 
 
+def test_a_catalog_that_comes_while_a_directory_is_walked(built: StoreBuilder, host: Host) -> None:
+    """A long walk does not hold up the catalog: what the new one does not know any more is dropped, the rest counts."""
+    host.directories.expect([host.store()])
+    due = host.directories.due
+    expected: list[int] = []
+
+    def between(_: int) -> None:
+        if not expected:
+            host.directories.expect([host.store()])
+            expected.append(host.directories.due)
+
+    host.directories.step(between)
+    after = host.directories.due
+    host.directories.step(lambda _: host.directories.expect([]))
+
+    assert (expected, after) == ([due], due - 1)
+    assert (host.directories.step(), host.directories.layer_allocated("overlay2")) == (None, {})
+
+
 def test_a_driver_that_cannot_be_measured(tmp_path: Path) -> None:
     """Nothing is known of its directories, which is not 0."""
     StoreBuilder(tmp_path / "docker", driver="vfs").layer({"file": 5})
