@@ -1,7 +1,7 @@
-"""The command line: ``serve`` (the default), ``demo``, ``report``, ``inspect``.
+"""The command line: ``serve`` (the default), ``demo``, ``report``, ``inspect``, ``check``.
 
-Exit codes: 0 done; 1 the answer is no (nothing found); 2 the command cannot work: a wrong flag, a root that cannot
-be read.
+Exit codes: 0 done; 1 the answer is no (nothing found, records damaged); 2 the command cannot work: a wrong flag, a root
+that cannot be read.
 """
 
 import argparse
@@ -79,6 +79,7 @@ def _demo_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -
 
 def _report_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     settings.add_options(parser, settings.READING, environ)
+    settings.add_volume_flags(parser, environ)
     parser.add_argument("--json", action="store_true", help="Print JSON instead of tables.")
     parser.add_argument("--top", type=settings.count, default=10, metavar="N", help="Rows of each table [10].")
 
@@ -86,6 +87,11 @@ def _report_options(parser: argparse.ArgumentParser, environ: Mapping[str, str])
 def _inspect_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     settings.add_options(parser, settings.READING, environ)
     parser.add_argument("--json", action="store_true", help="Print JSON instead of a tree.")
+
+
+def _check_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    settings.add_options(parser, settings.READING, environ)
+    parser.add_argument("--json", action="store_true", help="Print JSON instead of text.")
 
 
 def _serve(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -119,7 +125,13 @@ def _report(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from exporter.people import report
 
     named = usable_roots(namespace, environ)
-    report(named, daemon_config=namespace.path_docker_config, as_json=namespace.json, top=namespace.top)
+    report(
+        named,
+        daemon_config=namespace.path_docker_config,
+        as_json=namespace.json,
+        top=namespace.top,
+        volumes=namespace.measure_volumes,
+    )
     return DONE
 
 
@@ -129,6 +141,14 @@ def _inspect(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
     named = usable_roots(namespace, environ)
     found = inspect(named, namespace.what, daemon_config=namespace.path_docker_config, as_json=namespace.json)
     return DONE if found else NO
+
+
+def _check(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from exporter.people import check
+
+    named = usable_roots(namespace, environ)
+    sound = check(named, daemon_config=namespace.path_docker_config, as_json=namespace.json)
+    return DONE if sound else NO
 
 
 def usable_roots(namespace: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Root, ...]:
@@ -166,4 +186,5 @@ _COMMANDS: dict[str, tuple[Options, Run, str]] = {
     "demo": (_demo_options, _demo, "Serve the embedded sample store, with writers that grow it."),
     "report": (_report_options, _report, "Print where the disk goes: upper layers, layers and images."),
     "inspect": (_inspect_options, _inspect, "Print all that is known of one image, container, layer or directory."),
+    "check": (_check_options, _check, "Print what is damaged, and what to do; exit code 1 where anything is."),
 }

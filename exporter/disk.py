@@ -5,7 +5,10 @@ The daemon does it in pieces, whenever no upper layer is due; the commands for p
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
+from exporter.account.owners import Ownership
+from exporter.account.reclaim import Kind, Removable, reclaimable, removable
 from exporter.account.report import Upper
 from exporter.clock import Clock
 from exporter.measure.areas import AreaMeasurer, AreaStep
@@ -14,6 +17,7 @@ from exporter.measure.figures import Figures
 from exporter.measure.filesystem import filesystem_of
 from exporter.measure.listing import Pace, unhurried
 from exporter.measure.memory import Memory
+from exporter.measure.records import RecordSizes
 from exporter.store.catalog import CacheID, Catalog, ContainerID, Store
 from exporter.vitals import Reason, Stage, Vitals
 
@@ -30,11 +34,19 @@ class Disk:
         self._vitals = vitals
         self._directories = DirectoryMeasurer(memory, monotonic=clock.monotonic, full_interval=full_interval)
         self._areas = AreaMeasurer(monotonic=clock.monotonic, full_interval=full_interval, volumes=volumes)
+        self._removable: dict[str, _Removable] = {}
 
     def expect(self, catalog: Catalog) -> None:
         """Measure what *catalog* tells of from now on, and forget all else."""
         self._directories.expect(catalog.stores)
         self._areas.expect(catalog.stores)
+        expected = {store.name for store in catalog.stores}
+        self._removable = {name: known for name, known in self._removable.items() if name in expected}
+
+    @property
+    def waiting(self) -> int:
+        """How many storage directories wait to be measured."""
+        return self._directories.due
 
     def step(self, pace: Pace = unhurried) -> bool:
         """Measure the next piece; whether there was one. What *pace* raises passes."""
@@ -72,6 +84,29 @@ class Disk:
             filesystem=filesystem_of(place),
         )
 
+    def reclaimable(
+        self, store: Store, ownership: Ownership | None, directories: Mapping[CacheID, int]
+    ) -> Mapping[str, int]:
+        """What removing all of a kind would free, with the allocated bytes of the storage directories; the records that
+        would go are measured here and now, as far as they changed."""
+        known = self._removable.get(store.name)
+        if known is None or known.store is not store or known.ownership is not ownership:
+            sizes = RecordSizes(now=self._clock.now) if known is None else known.sizes
+            known = _Removable(store=store, ownership=ownership, found=removable(store, ownership), sizes=sizes)
+            self._removable[store.name] = known
+        records = (record for what in known.found.values() for record in what.records)
+        return reclaimable(known.found, directories, known.sizes.allocated(dict.fromkeys(records)))
+
     def flush(self) -> None:
         """Write down what is remembered across restarts."""
         self._memory.flush()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Removable:
+    """What could be removed from a store, as it was then."""
+
+    store: Store
+    ownership: Ownership | None
+    found: Mapping[Kind, Removable]
+    sizes: RecordSizes

@@ -6,16 +6,24 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from exporter.account.inspect import containers_of, find, look
-from exporter.export.text import inspection_json, print_inspection, print_report, progress_bar, report_json
+from exporter.export.text import (
+    check_json,
+    inspection_json,
+    print_check,
+    print_inspection,
+    print_report,
+    progress_bar,
+    report_json,
+)
 from exporter.store.detect import Root
 from exporter.survey import Survey
 
 
-def report(roots: Sequence[Root], *, daemon_config: str, as_json: bool, top: int) -> None:
-    """Print the host at a glance."""
+def report(roots: Sequence[Root], *, daemon_config: str, as_json: bool, top: int, volumes: bool) -> None:
+    """Print the host at a glance, with local *volumes* if wanted."""
     survey = Survey(roots, daemon_config=daemon_config)
     with progress_bar(Console(stderr=True)) as progress:
-        found = survey.report(progress=progress)
+        found = survey.whole_report(volumes=volumes, progress=progress)
     if as_json:
         sys.stdout.write(report_json(found) + "\n")
     else:
@@ -37,3 +45,13 @@ def inspect(roots: Sequence[Root], what: str, *, daemon_config: str, as_json: bo
     else:
         print_inspection(finding, Console())
     return bool(finding.matches)
+
+
+def check(roots: Sequence[Root], *, daemon_config: str, as_json: bool) -> bool:
+    """Print what is wrong with the engine's records; whether nothing is. Nothing is measured."""
+    catalog = Survey(roots, daemon_config=daemon_config).catalog()
+    if as_json:
+        sys.stdout.write(check_json(catalog) + "\n")
+    else:
+        print_check(catalog, Console())
+    return not catalog.problems and not any(store.problems for store in catalog.stores)

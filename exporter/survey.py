@@ -4,10 +4,11 @@ The commands make one; the daemon makes one again and again and keeps what it le
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from exporter.account.integrity import find_problems
-from exporter.account.owners import Ownership
+from exporter.account.owners import Doubt, Ownership
 from exporter.account.ownership import classify
 from exporter.account.report import Report, StoreReport, Upper
 from exporter.account.summary import store_report
@@ -15,11 +16,13 @@ from exporter.clock import Clock, SystemClock
 from exporter.disk import Disk
 from exporter.measure.containerlogs import container_log_allocated
 from exporter.measure.figures import UNKNOWN
+from exporter.measure.memory import Memory
 from exporter.measure.walk import measure
-from exporter.store.catalog import CacheID, Catalog, ContainerID, Problem, Store
+from exporter.store.catalog import Catalog, ContainerID, Problem, Store
 from exporter.store.detect import DAEMON_CONFIG, Location, Root
 from exporter.store.scanner import Scanner
 from exporter.uppers import uppers_of
+from exporter.vitals import Vitals
 
 SETTLE = 0.25
 """Seconds between two looks at a contradiction: longer than an engine takes from one record to the next."""
@@ -39,6 +42,7 @@ class RecordSurvey:
         self._scanner = Scanner(roots, daemon_config=daemon_config, proc=proc)
         self._clock = clock or SystemClock()
         self._known: frozenset[Problem] = frozenset()
+        self._checked: dict[str, _Checked] = {}
         self.ownership: Mapping[str, Ownership] = {}
         """Whose the directories of each store are that the last catalog told of, by the store's name."""
 
@@ -59,38 +63,55 @@ class RecordSurvey:
         What is new is looked at again shortly after, and counts only when it is still so; what was confirmed before
         counts at once.
         """
-        first = _with_contradictions(self._scanner.scan(self._clock.now()))
+        first = self._check(self._scanner.scan(self._clock.now()))
         suspects = _problems(first)
         if suspects <= self._known:
             confirmed = first
         else:
             self._clock.sleep(SETTLE)
-            second = _with_contradictions(self._scanner.scan(self._clock.now()))
+            second = self._check(self._scanner.scan(self._clock.now()))
             confirmed = _only(second, suspects)
         self._known = _problems(confirmed)
         self.ownership = {
-            store.name: classify(store, now=confirmed.taken_at, previous=self._candidates(store.name))
-            for store in confirmed.stores
-            if store.measurable
+            store.name: self._owners(store, confirmed.taken_at) for store in confirmed.stores if store.measurable
         }
         return confirmed
 
-    def _candidates(self, store: str) -> frozenset[CacheID] | None:
-        """What could be an orphan at the catalog before; None where there was none."""
-        known = self.ownership.get(store)
-        return None if known is None else known.candidates
+    def _check(self, catalog: Catalog) -> Catalog:
+        """*catalog* with the contradictions between its records."""
+        before, now = self._checked, catalog.taken_at
+        self._checked = {}
+        for store in catalog.stores:
+            known = before.get(store.name)
+            if known is None or not known.holds(store, now):
+                problems = tuple(sorted((*store.problems, *find_problems(store, now=now))))
+                known = _Checked(read=store, at=now, checked=dataclasses.replace(store, problems=problems))
+            self._checked[store.name] = known
+        return dataclasses.replace(catalog, stores=tuple(self._checked[store.name].checked for store in catalog.stores))
+
+    def _owners(self, store: Store, now: float) -> Ownership:
+        known, checked = self.ownership.get(store.name), self._checked[store.name]
+        settled = known is not None and not known.doubts and not known.untold
+        if known is not None and settled and checked.checked is store and checked.at < now:
+            return known
+        return classify(store, now=now, previous=None if known is None else known.candidates)
 
 
-def _with_contradictions(catalog: Catalog) -> Catalog:
-    return dataclasses.replace(
-        catalog,
-        stores=tuple(
-            dataclasses.replace(
-                store, problems=tuple(sorted((*store.problems, *find_problems(store, now=catalog.taken_at))))
-            )
-            for store in catalog.stores
-        ),
-    )
+HOLDS = 60.0
+"""Seconds for which a store that did not change is not checked again: some contradictions only count after a while."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Checked:
+    """A store, as it was read and with the contradictions that were found in it."""
+
+    read: Store
+    at: float
+    checked: Store
+
+    def holds(self, store: Store, now: float) -> bool:
+        """Whether *store*, read at *now*, need not be checked."""
+        return store is self.read and not self.checked.problems and 0 <= now - self.at < HOLDS
 
 
 def _problems(catalog: Catalog) -> frozenset[Problem]:
@@ -142,12 +163,14 @@ def summarize(
 
     def one(store: Store) -> StoreReport:
         measured = {key: upper for key, upper in uppers.get(store.name, {}).items() if key in store.containers}
+        owned, figures = ownership.get(store.name), UNKNOWN if disk is None else disk.figures(store, measured)
         return store_report(
             store,
             uppers=measured,
             logs=_logs(store),
-            ownership=ownership.get(store.name),
-            figures=UNKNOWN if disk is None else disk.figures(store, measured),
+            ownership=owned,
+            figures=figures,
+            reclaimable=None if disk is None else disk.reclaimable(store, owned, figures.directory_allocated),
         )
 
     return Report(catalog=catalog, stores=tuple(map(one, catalog.stores)), problems=catalog.problems)
@@ -169,12 +192,29 @@ class Survey:
         self._records = RecordSurvey(roots, clock=self._clock, daemon_config=daemon_config)
 
     def catalog(self) -> Catalog:
-        """The records alone."""
-        return self._records.catalog()
+        """The records alone. Where something could be an orphan they are read twice: an orphan is what was so before,
+        too."""
+        catalog = self._records.catalog()
+        if any(Doubt.FIRST in owned.doubts.values() for owned in self._records.ownership.values()):
+            self._clock.sleep(SETTLE)
+            catalog = self._records.catalog()
+        return catalog
 
     def report(self, *, progress: Progress = silent) -> Report:
-        """Records and measurements of this moment."""
+        """Records and upper layers of this moment."""
         return self.summary(self.catalog(), progress=progress)
+
+    def whole_report(self, *, volumes: bool = True, progress: Progress = silent) -> Report:
+        """Records and measurements of this moment: all storage directories and the rest of the root as well, local
+        *volumes* if wanted."""
+        catalog = self.catalog()
+        uppers = measure_uppers(catalog, clock=self._clock, progress=progress)
+        disk = Disk(Memory(), clock=self._clock, vitals=Vitals(), full_interval=math.inf, volumes=volumes)
+        disk.expect(catalog)
+        waiting = disk.waiting
+        while disk.step():
+            progress(waiting - disk.waiting, waiting, "storage directories and the rest of the root")
+        return summarize(catalog, uppers, ownership=self._records.ownership, disk=disk)
 
     def summary(
         self, catalog: Catalog, *, only: frozenset[tuple[str, ContainerID]] | None = None, progress: Progress = silent

@@ -3,7 +3,7 @@
 from typing import Final
 
 from grafana.frame import TO_CONTAINER, Section
-from grafana.palette import USAGES
+from grafana.palette import PLAIN, USAGES
 from grafana.panels import About, Column, Query, Rows, bars, lines, of, rows
 
 UPPER: Final = "layerstore_container_upper_allocated_bytes"
@@ -249,6 +249,7 @@ def images() -> Section:
                     empty="no layer on this host",
                 ),
                 Query(expr=f'count_values("images", {of("layerstore_layer_images")})', legend="{{images}} images"),
+                steps=[(None, PLAIN)],
             ),
         ],
     )

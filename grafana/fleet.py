@@ -3,7 +3,7 @@
 from typing import Final
 
 from grafana.frame import FLEET_UID, TO_CONTAINER, TO_HOST, Page, Section
-from grafana.palette import BAD, GOOD, OWNERS, WARNING
+from grafana.palette import BAD, GOOD, OWNERS, PLAIN, WARNING
 from grafana.panels import FIRING, About, Column, Query, Rows, bars, lines, number, of, rows
 
 _UPPER: Final = "layerstore_container_upper_allocated_bytes"
@@ -216,6 +216,7 @@ def _stores() -> Section:
                     empty="no layer on any host",
                 ),
                 Query(expr=of("fleet:layerstore_layer_info:topk20_hosts"), legend="{{chain_id}}"),
+                steps=[(None, PLAIN)],
             ),
             bars(
                 About(
@@ -228,6 +229,7 @@ def _stores() -> Section:
                     expr=f"count by (engine, driver, active) ({of('layerstore_store_info')})",
                     legend="{{engine}} {{driver}}, active: {{active}}",
                 ),
+                steps=[(None, PLAIN)],
             ),
         ],
     )
@@ -249,6 +251,7 @@ def _coverage() -> Section:
                     expr=f"count by (version) ({of('layerstore_exporter_build_info')})",
                     legend="{{version}}",
                 ),
+                steps=[(None, PLAIN)],
             ),
             lines(
                 About(

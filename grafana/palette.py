@@ -10,7 +10,7 @@ OWNERS: Final[Mapping[str, str]] = {
     "container_init": "#FFE0B0",
     "build_cache": "#A352CC",
     "unreferenced_layer": "#8AB8FF",
-    "leaked_mount": "#E02F44",
+    "leaked_mount": "#F2739E",
     "removing": "#806EB7",
     "in_flight": "#73BF69",
     "suspect": "#FADE2A",
@@ -41,6 +41,8 @@ RECLAIMABLE: Final[Mapping[str, str]] = {
 }
 """By the label ``by`` of ``layerstore_reclaimable_bytes``."""
 
+PLAIN: Final = "#3274D9"
+"""Of bars that are told apart by their names alone."""
 GOOD: Final = "#56A64B"
 WARNING: Final = "#FF9830"
 BAD: Final = "#E02F44"

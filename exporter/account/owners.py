@@ -39,18 +39,27 @@ class Owner(enum.StrEnum):
 
 
 class Doubt(enum.StrEnum):
-    """What is known of a directory that no record names, as a clause that goes on from "no record names it"."""
+    """Why a directory counts as what it does, where no record names it, or none that tells whose it is."""
 
-    NEEDED = "but a directory that a record names lies on it"
-    MOUNTED = "but it is mounted"
-    YOUNG = "but it was made within the last minute"
-    WRITING = "but a layer's record is being written"
-    STEP = "as that of a container, but a build step may be using it"
-    UNREAD = "but not everything that could name it was read, or is there"
-    NO_START = "but when the engine was started is not known, so it may hold this in memory"
-    YOUNGER = "but it was made since the engine was started, which may hold it in memory"
-    FIRST = "but that was seen for the first time"
-    NONE = "nor does anything use it, and it is older than the running engine: it is nobody's"
+    NEEDED = "needed"
+    """A directory that a record names lies on it."""
+    MOUNTED = "mounted"
+    YOUNG = "young"
+    """Made within the last minute."""
+    WRITING = "writing"
+    """A layer's record is being written, and it is one of the youngest."""
+    STEP = "step"
+    """It is recorded as a writable layer of no container, which a build step may be using."""
+    UNREAD = "unread"
+    """Not everything that could name it was read, or is there."""
+    START_UNKNOWN = "start_unknown"
+    """When the engine was started is not known, so it may hold this in memory."""
+    YOUNGER = "younger"
+    """Made since the engine was started, so it may hold this in memory."""
+    FIRST = "first"
+    """Seen for the first time."""
+    NONE = "none"
+    """There is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

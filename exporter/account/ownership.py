@@ -13,7 +13,7 @@ Nothing is called an orphan that could be anything else, for people delete orpha
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from exporter.account.owners import DRIVER_DIRECTORY, Doubt, Owner, Ownership
 from exporter.account.sharing import chain
@@ -53,7 +53,7 @@ def classify(store: Store, *, now: float, previous: frozenset[CacheID] | None = 
         owners=owners,
         doubts=doubts,
         candidates=frozenset(name for name, doubt in doubts.items() if doubt in {Doubt.FIRST, Doubt.NONE}),
-        untold=frozenset(_untold(store, complete, previous)),
+        untold=frozenset(_untold(store, complete, doubts.values(), first=previous is None)),
     )
 
 
@@ -186,7 +186,7 @@ def _doubt_of_young(store: Store, directory: Directory, now: float, writing: set
         return Doubt.YOUNG
     if directory.name in writing:
         return Doubt.WRITING
-    return Doubt.NO_START if store.engine_started is None else Doubt.YOUNGER
+    return Doubt.START_UNKNOWN if store.engine_started is None else Doubt.YOUNGER
 
 
 def _owner_in(doubt: Doubt) -> Owner:
@@ -269,11 +269,12 @@ def knows_all_names(store: Store, now: float) -> bool:
     )
 
 
-def _untold(store: Store, complete: bool, previous: frozenset[CacheID] | None) -> Iterator[Owner]:
+def _untold(store: Store, complete: bool, doubts: Collection[Doubt], *, first: bool) -> Iterator[Owner]:
     for owner, sources in _SOURCES.items():
         if sources & store.unread:
             yield owner
     if not complete:
         yield from (Owner.IN_FLIGHT, Owner.SUSPECT, Owner.ORPHAN)
-    if store.engine_started is None or previous is None:
+    # That there is no orphan is known where there is nothing that could be one.
+    if Doubt.START_UNKNOWN in doubts or (first and Doubt.FIRST in doubts):
         yield Owner.ORPHAN

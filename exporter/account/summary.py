@@ -16,6 +16,7 @@ def store_report(
     logs: Mapping[ContainerID, int],
     ownership: Ownership | None = None,
     figures: Figures = UNKNOWN,
+    reclaimable: Mapping[str, int] | None = None,
 ) -> StoreReport:
     """What follows from the records of *store* and what was measured in it."""
     heads = head_images(store)
@@ -29,6 +30,7 @@ def store_report(
         uppers=uppers,
         logs=logs,
         ownership=ownership,
+        reclaimable=reclaimable or {},
         layer_allocated=figures.layer_allocated,
         directory_allocated=figures.directory_allocated,
         areas=figures.areas,

@@ -76,7 +76,10 @@ class Descent:
         """
         if len(self._inodes) > DEEPEST:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-        fd = self._open_directory(name, self.fd)
+        try:
+            fd = os.open(name, self._flags, dir_fd=self.fd)
+        except PermissionError:
+            fd = self._open_directory(name, self.fd)
         try:
             status = self._own(fd)
         except OSError:

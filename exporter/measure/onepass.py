@@ -4,7 +4,6 @@ import errno
 import heapq
 import os
 import stat
-from collections.abc import Sequence
 
 from exporter.measure.bound import Bound
 from exporter.measure.descent import Descent, is_gone
@@ -26,17 +25,29 @@ class TableFullError(Exception):
 
 
 class _Level:
-    """A directory on the way down: its name, its subdirectories to come by, and what has grown below."""
+    """A directory on the way down: what of it is still to come by, and what was found below."""
 
-    __slots__ = ("grown", "largest", "name", "names")
+    __slots__ = ("branches", "directory", "grown", "largest", "name", "names")
 
-    def __init__(self, name: str, names: Sequence[str] = (), grown: int = 0, largest: int = 0) -> None:
+    def __init__(self, name: str, directory: Directory | None) -> None:
         self.name = name
-        self.names = list(names)
-        self.grown = grown
+        self.directory = directory
+        """None where a pass came by before."""
+        self.names = [] if directory is None else list(directory.children)
+        """Subdirectories to come by, the last one next."""
+        self.branches: list[str] = []
+        """Those that have subdirectories of their own."""
+        self.grown = 0
         """Blocks."""
-        self.largest = largest
+        self.largest = 0
         """Blocks that the one file or directory in here grew by which grew most."""
+
+    def sort_children(self) -> None:
+        """Put the branches first: the next quick pass goes into them without another look."""
+        directory, branches = self.directory, self.branches
+        if directory is not None and [*directory.children[: directory.branches]] != branches[::-1]:
+            directory.children = (*branches[::-1], *(set(directory.children) - set(branches)))
+            directory.branches = len(branches)
 
 
 class OnePass:
@@ -108,9 +119,10 @@ class OnePass:
         is_full = self.allowance == NEVER
         self._arrive("", self._descent.top)
         while levels:
-            names = levels[-1].names
-            if not is_full:
-                self._skim(names)
+            level = levels[-1]
+            names = level.names
+            if not is_full and level.directory is not None and len(names) > level.directory.branches:
+                self._skim(names, level.directory.branches)
             if names:
                 self._enter(names.pop())
             else:
@@ -127,7 +139,7 @@ class OnePass:
             cut=cut,
         )
 
-    def _skim(self, names: list[str]) -> None:
+    def _skim(self, names: list[str], branches: int) -> None:
         """Pass by unchanged directories without subdirectories, until one comes up that must be entered.
 
         One system call each, and no more: the cost of a quick pass is here.
@@ -135,7 +147,7 @@ class OnePass:
         fd, device, seen = self._descent.fd, self._descent.device, self._seen
         directories = self._table.directories
         looked = 0
-        while names:
+        while len(names) > branches:
             try:
                 status = os.stat(names[-1], dir_fd=fd, follow_symlinks=False)
             except OSError:
@@ -168,14 +180,17 @@ class OnePass:
         """Bring up to date the record of the directory that the descent now stands in."""
         known = self._table.directories.get(status.st_ino)
         if known is None or (known.seen != self._seen and self._is_due(known, status)):
-            self._levels.append(self._read(name, status, known))
+            level = self._read(name, status, known)
         elif known.seen != self._seen:
             known.seen = self._seen
             self._bound(1)
-            self._levels.append(_Level(name, known.children))
+            level = _Level(name, known)
         else:
             # It was moved here while the pass lasts.
-            self._levels.append(_Level(name))
+            level = _Level(name, None)
+        if level.names and self._levels:
+            self._levels[-1].branches.append(name)
+        self._levels.append(level)
 
     def _is_due(self, known: Directory, status: os.stat_result) -> bool:
         if known.is_hot or known.changed != status.st_ctime_ns:
@@ -196,6 +211,7 @@ class OnePass:
 
     def _leave(self) -> None:
         left = self._levels.pop()
+        left.sort_children()
         if left.largest * 2 < left.grown:
             # No single entry explains its growth, so it is the one to name.
             self._offer(left.grown, left.name, is_directory=True)
@@ -229,7 +245,8 @@ class OnePass:
         grown = self._table.put(status.st_ino, new, self._linked)
         if self._table.weight > self._room:
             raise TableFullError
-        level = _Level(name, new.children, grown)
+        level = _Level(name, new)
+        level.grown = grown
         watched = {} if known is None else known.hot_files
         for file, blocks in hot_files.items():
             file_grown = blocks - watched[file] if file in watched else min(blocks, grown)

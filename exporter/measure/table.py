@@ -25,7 +25,9 @@ class Directory:
     is_hot: bool = False
     """Whether the next pass reads it again in any case."""
     children: tuple[str, ...] = ()
-    """Names of its subdirectories."""
+    """Names of its subdirectories, first those that had subdirectories of their own when a pass last came by."""
+    branches: int = 0
+    """How many of them had."""
     size: int = 0
     blocks: int = 0
     """The directory's own blocks, and those of its files that have one name."""

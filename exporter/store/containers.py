@@ -123,7 +123,8 @@ def _container(container_id: ContainerID, config: Document, host: Document) -> C
 
 def _image_id(config: Document) -> ImageID | None:
     try:
-        return ImageID(digest(config.text("Image"), "Image")) if "Image" in config else None
+        # Empty in a builder's first container on nothing (FROM scratch).
+        return ImageID(digest(config.text("Image"), "Image")) if config.text("Image") else None
     except Malformed as error:
         config.remark(str(error))
         return None

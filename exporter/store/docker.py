@@ -42,9 +42,14 @@ class StoreReader:
         self._mounts = MountReader()
         self._layers = LayerReader()
         self._containers = ContainerReader()
+        self._last: Store | None = None
 
     def read(self, location: Location, scan: Scan) -> Store:
-        """The store at *location* as its records stand now. Its problems are those of this store alone."""
+        """The store at *location* as its records stand now. Its problems are those of this store alone.
+
+        Where nothing changed it is the very object that was returned last, so what follows from it need not be worked
+        out again.
+        """
         already = len(scan.problems)
         # One directory holds the containers of all drivers: what is wrong with their records is said once.
         shared = scan if location.speaks else Scan(now=scan.now, turn=scan.turn)
@@ -100,7 +105,10 @@ class StoreReader:
             unread.add(Source.CACHE)
         if overlays.unreadable:
             unread.add(Source.OVERLAYS)
-        return dataclasses.replace(store, problems=problems, unread=frozenset(unread))
+        store = dataclasses.replace(store, problems=problems, unread=frozenset(unread))
+        if self._last is None or not _is_same(self._last, store):
+            self._last = store
+        return self._last
 
     def _read_cache(self, location: Location, scan: Scan) -> BuildCache:
         """The build cache of the engine, whichever of its drivers holds it."""
@@ -114,6 +122,17 @@ class StoreReader:
         for path, error in overlays.unreadable:
             scan.unreadable(path, error)
         return overlays
+
+
+def _is_same(old: Store, new: Store) -> bool:
+    """Whether two readings of a store say the same; what its mappings hold are the same objects then (``Shelf``)."""
+
+    def same(one: object, other: object) -> bool:
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            return len(one) == len(other) and all(other.get(key) is value for key, value in one.items())
+        return one == other
+
+    return all(same(getattr(old, field.name), getattr(new, field.name)) for field in dataclasses.fields(Store))
 
 
 def _open(stack: ExitStack, path: str, scan: Scan) -> Folder | None:

@@ -22,6 +22,9 @@ from pathlib import Path
 BACKING_DEVICE = "volumes/backingFsBlockDev"
 _NAME = "dockerd"
 _ROOT_FLAGS = ("--data-root", "--graph", "-g")
+_LOOK_EVERY = 8
+"""Times that it is asked between two looks at all processes, where none was the engine's: an engine that cannot be seen
+stays so, and one that is started later leaves its sign in the root."""
 _STARTED = 19
 """Which of the fields after the name in ``/proc/<pid>/stat`` is the time of the start, counted from 0."""
 
@@ -31,6 +34,7 @@ class EngineClock:
 
     def __init__(self, *, proc: str = "/proc") -> None:
         self._proc = proc
+        self._asked = 0
         self._known: dict[str, tuple[float, tuple[tuple[int, int], ...]]] = {}
 
     def started(self, root: str) -> float | None:
@@ -45,10 +49,12 @@ class EngineClock:
 
     def _processes(self, root: str, device: float | None) -> tuple[tuple[int, int], ...]:
         """The engine's processes and the ticks of their starts: those of the last time while they run and the engine
-        left no sign of a new start."""
+        left no sign of a new start. Where none was found, all processes are looked at again now and then only."""
         sign = device or 0.0
         known = self._known.get(root)
-        if known is None or known[0] != sign or not known[1] or any(self._ticks(pid) != at for pid, at in known[1]):
+        self._asked += 1
+        again = not known[1] and self._asked % _LOOK_EVERY == 0 if known is not None else True
+        if known is None or again or known[0] != sign or any(self._ticks(pid) != at for pid, at in known[1]):
             known = (sign, tuple(self._engines_of(root)))
             self._known[root] = known
         return known[1]

@@ -94,9 +94,9 @@ def inflate(_: Stage, amount: int) -> int:
 def crumble(_: Stage, amount: int) -> int:
     """Files of one byte, a few in each of many directories."""
     for number in range(amount):
-        if number % 30 == 0:
+        if number % 100 == 0:
             os.mkdir(f"d{number}")
-        _touch(f"d{number - number % 30}/{number}", b"x")
+        _touch(f"d{number - number % 100}/{number}", b"x")
     return amount
 
 
@@ -246,24 +246,8 @@ _RESHAPES: tuple[Callable[[int, int, int], object], ...] = (
 )
 
 ATTACKS: dict[str, Callable[[Stage, int], int]] = {
-    attack.__name__: attack
-    for attack in (
-        nest,
-        link,
-        inflate,
-        crumble,
-        crowd,
-        name,
-        mislead,
-        lurk,
-        swap,
-        append,
-        grow,
-        reshape,
-        hide,
-        scribble,
-    )
-}
+    made.__name__: made for made in (nest, link, inflate, crumble, crowd, name, mislead, lurk)
+} | {moving.__name__: moving for moving in (swap, append, grow, reshape, hide, scribble)}
 
 
 def _touch(path: str | bytes, content: bytes) -> None:
@@ -312,7 +296,10 @@ class Attack:
     def end(self) -> None:
         """End it and wait for that."""
         if self._process.returncode is None:
-            output, _ = self._process.communicate(timeout=60)
+            try:
+                output, _ = self._process.communicate(timeout=60)
+            finally:
+                self._process.kill()
             assert self._process.returncode == 0
             self.done = int(output)
 

@@ -204,16 +204,17 @@ def test_a_container_from_nothing(docker: Docker, survey: Survey, tell: Tell) ->
 
 def test_containers_that_a_builder_left(docker: Docker, survey: Survey, tell: Tell) -> None:
     """What the classic builder made its steps in are containers like any; that of the first step is of no image."""
-    before = store_report(survey.report()).store.containers
+    others = {listing["Id"] for listing in docker.api("/containers/json?all=1")}
     build(docker, "FROM scratch\nLABEL left=yes\nCOPY busybox /bin/sh\nRUN echo left > /left", "--rm=false", tag="left")
+    left = [listing["Id"] for listing in docker.api("/containers/json?all=1") if listing["Id"] not in others]
+    try:
+        tell(agree(docker, survey))
+        containers = [store_report(survey.report()).store.containers[container_id] for container_id in left]
+    finally:
+        docker.cli("rm", *left)
 
-    tell(agree(docker, survey))
-
-    containers = store_report(survey.report()).store.containers
-    left = [container for container_id, container in containers.items() if container_id not in before]
-    assert [container.state for container in left if container.image_id is None] == [ContainerState.CREATED]
-    assert ContainerState.EXITED in {container.state for container in left}
-    docker.cli("rm", *(container.container_id for container in left))
+    assert [container.state for container in containers if container.image_id is None] == [ContainerState.CREATED]
+    assert ContainerState.EXITED in {container.state for container in containers}
 
 
 def test_a_container_whose_image_was_removed(docker: Docker, survey: Survey, tell: Tell) -> None:

@@ -59,10 +59,10 @@ def work(docker: Docker, worker: str, pulled: Sequence[str]) -> int:
     return operations
 
 
-def hurry(docker: Docker, image: str, done: threading.Event) -> int:
+def hurry(docker: Docker, image: str, done: threading.Event, *, at_least: int) -> int:
     """Make and remove containers and images as fast as the engine does it, until ``done``; how many operations."""
     operations = 0
-    while not done.is_set():
+    while not done.is_set() or operations < at_least:
         container = docker.api("/containers/create", method="POST", body={"Image": image, "Cmd": ["true"]})["Id"]
         docker.api(f"/commit?container={container}&repo=hurried", method="POST")
         docker.api(f"/images/{image}/tag?repo=hurried&tag=other", method="POST")

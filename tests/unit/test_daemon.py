@@ -16,6 +16,7 @@ from exporter.store.catalog import ContainerID
 from exporter.store.detect import Root
 from exporter.survey import RecordSurvey
 from exporter.vitals import Stage, Vitals
+from tests.quiet import QUIET_PROC
 
 INTERVAL = 15.0
 
@@ -88,7 +89,7 @@ class Host:
             return False
 
         daemon = Daemon(
-            records=RecordSurvey([Root(path=str(self.root))], clock=self.clock, daemon_config="/none"),
+            records=RecordSurvey([Root(path=str(self.root))], clock=self.clock, daemon_config="/none", proc=QUIET_PROC),
             root_paths=[str(self.root)],
             publish=self.reports.append,
             watch=self.watch,

@@ -12,6 +12,7 @@ from exporter.clock import Clock, SystemClock
 from exporter.store.catalog import Catalog, Problem, ProblemKind
 from exporter.store.detect import Root
 from exporter.survey import SETTLE, RecordSurvey
+from tests.quiet import QUIET_PROC
 from tests.unit.store.hosts import NO_CONFIG, HeldClock, Host, build_host, problems_of
 
 
@@ -21,7 +22,7 @@ def host(tmp_path: Path) -> Host:
 
 
 def survey_of(host: Host, clock: Clock) -> RecordSurvey:
-    return RecordSurvey([Root(path=str(host.root))], clock=clock, daemon_config=NO_CONFIG)
+    return RecordSurvey([Root(path=str(host.root))], clock=clock, daemon_config=NO_CONFIG, proc=QUIET_PROC)
 
 
 def kinds(catalog: Catalog) -> list[ProblemKind]:

@@ -20,7 +20,7 @@ from exporter.account.inspect.views import (
     Owner,
 )
 from exporter.account.report import StoreReport
-from exporter.store.catalog import CacheID, ChainID, ContainerID, ImageID
+from exporter.store.catalog import CacheID, ChainID, ContainerID, ImageID, Store
 
 _SUGGESTIONS = 5
 _LONGEST = 300
@@ -77,11 +77,14 @@ def _describe(index: StoreIndex, target: Target, look: Look) -> ImageView | Cont
 
 def directory_match(index: StoreIndex, name: CacheID, look: Look) -> DirectoryMatch:
     """A storage directory, and whose it is."""
-    view = directory_view(index, name)
-    claims = (*_layer_claims(index, name), *_mount_claims(index, name, look))
+    view, ownership = directory_view(index, name), index.report.ownership
+    claims = (*_layer_claims(index, name), *_mount_claims(index, name, look), *_other_claims(index.store, name))
     return DirectoryMatch(
         directory=view,
         claims=claims,
+        owner=None if ownership is None else ownership.owners.get(name),
+        doubt=None if ownership is None else ownership.doubts.get(name),
+        allocated=index.report.directory_allocated.get(name),
         needed_by=index.needed_by(name),
         problems=index.problems_at([view.path, *(claim.record for claim in claims)]),
     )
@@ -111,6 +114,16 @@ def _mount_claims(index: StoreIndex, name: CacheID, look: Look) -> Iterator[Clai
             layer=None,
             container=None if container is None else container_view(index, container, look),
         )
+
+
+def _other_claims(store: Store, name: CacheID) -> Iterator[Claim]:
+    if name in store.cache_directories:
+        record = f"{store.root}/buildkit/snapshots.db"
+        yield Claim(owner=Owner.BUILD_CACHE, record=record, mount=None, layer=None, container=None)
+    for removal in store.removals:
+        if removal.cache_id == name:
+            record = f"{removal.record}/cache-id"
+            yield Claim(owner=Owner.REMOVING, record=record, mount=None, layer=None, container=None)
 
 
 def containers_of(finding: Finding) -> frozenset[tuple[str, ContainerID]]:

@@ -7,6 +7,8 @@ never 0, never an empty text.
 import enum
 from dataclasses import dataclass
 
+from exporter.account.owners import Doubt
+from exporter.account.owners import Owner as DirectoryOwner
 from exporter.measure.usage import Usage
 from exporter.store.catalog import (
     CacheID,
@@ -267,6 +269,9 @@ class Owner(enum.StrEnum):
     CONTAINER_INIT = "container_init"
     OTHER_MOUNT = "other_mount"
     """A writable layer without a container: a builder's, an image mount's, or a left-over."""
+    BUILD_CACHE = "build_cache"
+    REMOVING = "removing"
+    """A layer that the engine is removing, or failed to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,7 +293,14 @@ class DirectoryMatch:
 
     directory: DirectoryView
     claims: tuple[Claim, ...]
-    """The records that name it: one, unless records are damaged; none for build cache, what is being made, orphans."""
+    """The records that name it: one, but for cached layers, unless records are damaged; none for what is being made
+    and for orphans."""
+    owner: DirectoryOwner | None
+    """Whose it counts as; None for what is not on disk."""
+    doubt: Doubt | None
+    """Why it counts as that, where no record names it, or none that tells whose it is."""
+    allocated: int | None
+    """Bytes on disk, all of it; None until measured."""
     needed_by: tuple[CacheID, ...]
     """The directories in whose lower chain it is."""
     problems: tuple[Problem, ...]

@@ -13,6 +13,7 @@ from exporter.export.metrics.disk import disk_families
 from exporter.export.metrics.images import image_families
 from exporter.export.metrics.layers import layer_families
 from exporter.export.metrics.own import vitals_families
+from exporter.export.metrics.ownership import ownership_families
 from exporter.export.metrics.stores import store_families
 
 __all__ = ["families", "vitals_families"]
@@ -28,4 +29,5 @@ def families(report: Report, *, layer_limit: int, image_limit: int) -> Iterator[
     yield from layer_families(report.stores, limit=layer_limit)
     yield from image_families(report.stores, limit=image_limit)
     yield from container_families(report.stores)
+    yield from ownership_families(report.stores)
     yield from disk_families(report.stores)

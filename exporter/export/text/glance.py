@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.console import Console, RenderableType
 
 from exporter.account.report import Report
+from exporter.export.text.disk import disk_tables
 from exporter.export.text.listing import Column, Role, listing
 from exporter.export.text.page import NAMELESS, UNITS_NOTE, Page, Part, amount, counted, moment, number
 from exporter.export.text.rows import ContainerRow, Glance, ImageRow, LayerRow, StoreRow, glance
@@ -13,8 +14,10 @@ from exporter.export.text.rows import ContainerRow, Glance, ImageRow, LayerRow, 
 def print_report(report: Report, console: Console, *, top: int = 10) -> None:
     """Print *report*: the stores, at most *top* rows of each table, the problems, and the totals."""
     page, rows = Page(console), glance(report)
-    for part in (_stores, _uppers, _layers, _images, _problems):
-        page.print(*part(page, rows, top), page.text())
+    for part in (_stores, _disk, _uppers, _layers, _images, _problems):
+        printed = [*part(page, rows, top)]
+        if printed:
+            page.print(*printed, page.text())
     page.print(*_totals(page, rows))
 
 
@@ -36,6 +39,14 @@ def _store_facts(row: StoreRow) -> Iterator[Part]:
     yield "in use" if row.active else ("left behind by a switch of drivers", "yellow")
     if not row.measurable:
         yield ", this driver cannot be measured", "yellow"
+
+
+def _disk(page: Page, rows: Glance, _top: int) -> Iterator[RenderableType]:
+    measured = [row for row in rows.disk if row.allocated is not None or any(owned.allocated for owned in row.owners)]
+    for place, row in enumerate(measured):
+        if place:
+            yield page.text()
+        yield from disk_tables(page, row)
 
 
 def _store_name(rows: Glance, store: str | None) -> str:

@@ -14,10 +14,11 @@ from exporter.account.inspect.views import (
     Match,
     Owner,
 )
+from exporter.account.owners import Doubt
 from exporter.export.text.containertree import container_tree
 from exporter.export.text.layertree import add_problems, branch, directory_facts, image_tree, layer_tree
 from exporter.export.text.listing import Column, Role, listing
-from exporter.export.text.page import NAMELESS, UNITS_NOTE, Page, counted, moment
+from exporter.export.text.page import NAMELESS, UNITS_NOTE, Page, amount, counted, moment
 
 MOST_CANDIDATES = 20
 """Candidates that a terminal shows where a text fits many."""
@@ -28,8 +29,21 @@ _OWNERS = {
     Owner.CONTAINER_UPPER: "the upper layer of a container",
     Owner.CONTAINER_INIT: "the init layer of a container",
     Owner.OTHER_MOUNT: "a writable layer without a container: a builder's, an image mount's, or left over",
+    Owner.BUILD_CACHE: "the result of a build step that the builder keeps",
+    Owner.REMOVING: "a layer that is being removed, or could not be",
 }
-_UNCLAIMED = "No record of layers or mounts names it: build cache, something being made, or an orphan."
+_DOUBTS = {
+    Doubt.NEEDED: "No record names it, but a directory that a record names lies on it.",
+    Doubt.MOUNTED: "No record names it, but it is mounted now.",
+    Doubt.YOUNG: "No record names it yet: it was made within the last minute.",
+    Doubt.WRITING: "No record names it yet: a layer's record is being written, probably this one's.",
+    Doubt.STEP: "It belongs to no container, but a build step may be using it.",
+    Doubt.UNREAD: "No record names it, but not everything that could name it was read, or is there.",
+    Doubt.START_UNKNOWN: "No record names it; it may be new, for when the engine was started is not known.",
+    Doubt.YOUNGER: "No record names it, but it was made since the engine was started, which may know of it.",
+    Doubt.FIRST: "No record names it; it will count as an orphan when that is seen again.",
+    Doubt.NONE: "No record names it, nothing uses it, and it is older than the running engine: it is nobody's.",
+}
 
 
 def print_inspection(finding: Finding, console: Console) -> None:
@@ -102,6 +116,10 @@ def _directory(page: Page, match: DirectoryMatch) -> Iterator[RenderableType]:
     if view.there:
         facts.append(("mounted", page.text("yes" if view.mounted else "no")))
         facts.append(("modified", page.text(moment(view.modified))))
+    if match.owner is not None:
+        facts.append(("counts as", page.text((match.owner.value, "bold"))))
+    if match.allocated is not None:
+        facts.append(("allocated", page.text((amount(match.allocated), "bold"), " of disk, all of it")))
     if match.needed_by:
         needed = page.some([page.short(name) for name in match.needed_by])
         facts.append(("needed by", page.text(f"{counted(len(match.needed_by), 'lower chain')}: {needed}")))
@@ -110,8 +128,9 @@ def _directory(page: Page, match: DirectoryMatch) -> Iterator[RenderableType]:
         tree.add(
             page.text((_OWNERS[claim.owner], "bold"), ", because of").append("\n").append_text(page.path(claim.record))
         )
-    if not match.claims:
-        tree.add(page.text((_UNCLAIMED, "yellow")))
+    if not match.claims or match.doubt is not None:
+        doubt = "No record names it." if match.doubt is None else _DOUBTS[match.doubt]
+        tree.add(page.text((doubt, "yellow")))
     add_problems(page, tree, match.problems)
     yield tree
     for claim in match.claims:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from exporter.account.inspect.index import StoreIndex
 from exporter.account.inspect.views import ImageName
 from exporter.account.report import LayerTotal, Report
+from exporter.export.text.diskrows import RootRow, root_rows
 from exporter.store.catalog import (
     CacheID,
+    Catalog,
     ChainID,
     ContainerID,
     ContainerState,
@@ -144,6 +146,8 @@ class Glance:
     images: tuple[ImageRow, ...]
     """Most unique bytes first, then largest; intermediate images last."""
     problems: tuple[ProblemRow, ...]
+    disk: tuple[RootRow, ...]
+    """Where the disk went, by the engines' roots."""
 
 
 def glance(report: Report) -> Glance:
@@ -160,10 +164,8 @@ def glance(report: Report) -> Glance:
         ),
         layers=tuple(sorted(layers, key=lambda row: (*_descending(row.size), row.chain_id, row.store))),
         images=tuple(sorted(images, key=lambda row: (*_descending(row.unique), -row.size, row.image_id, row.store))),
-        problems=(
-            *(_problem_row(None, problem) for problem in report.problems),
-            *(_problem_row(index.store.name, problem) for index in indexes for problem in index.store.problems),
-        ),
+        problems=problem_rows(report.catalog),
+        disk=root_rows(report.stores),
     )
 
 
@@ -253,6 +255,14 @@ def _image_row(index: StoreIndex, image: Image) -> ImageRow:
         shared=None if use is None else use.shared,
         containers=len(index.containers_from(image.image_id)),
         layers=image.chain_ids,
+    )
+
+
+def problem_rows(catalog: Catalog) -> tuple[ProblemRow, ...]:
+    """What is wrong, that which belongs to no store first."""
+    return (
+        *(_problem_row(None, problem) for problem in catalog.problems),
+        *(_problem_row(store.name, problem) for store in catalog.stores for problem in store.problems),
     )
 
 

@@ -13,6 +13,7 @@ from exporter.sample.builder import StoreBuilder
 from exporter.store.catalog import ContainerID, Store
 from exporter.store.detect import Root
 from exporter.store.scanner import Scanner
+from tests.quiet import QUIET_PROC
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def container(builder: StoreBuilder) -> ContainerID:
 
 
 def store_of(builder: StoreBuilder) -> Store:
-    (store,) = Scanner([Root(path=str(builder.root))], daemon_config="/nonexistent").scan(2e9).stores
+    (store,) = Scanner([Root(path=str(builder.root))], daemon_config="/nonexistent", proc=QUIET_PROC).scan(2e9).stores
     return store
 
 

@@ -13,6 +13,7 @@ from exporter.sample.builder import StoreBuilder
 from exporter.store.catalog import CacheID, Store
 from exporter.store.detect import Root
 from exporter.store.scanner import Scanner
+from tests.quiet import QUIET_PROC
 
 
 class Time:
@@ -43,7 +44,7 @@ class Host:
         self.areas = AreaMeasurer(monotonic=self.time, full_interval=300.0, volumes=self._volumes)
 
     def stores(self) -> dict[str, Store]:
-        catalog = Scanner([Root(path=str(self.root))], daemon_config="/nonexistent").scan(time.time())
+        catalog = Scanner([Root(path=str(self.root))], daemon_config="/nonexistent", proc=QUIET_PROC).scan(time.time())
         return {
             store.name: replace(store, engine_started=self.engine_started or store.engine_started)
             for store in catalog.stores

@@ -235,7 +235,7 @@ def test_a_walk_that_is_stopped_is_done_again(host: Host) -> None:
     assert due == host.directories.due
 
 
-def test_a_catalog_that_comes_while_a_directory_is_walked(built: StoreBuilder, host: Host) -> None:
+def test_a_catalog_that_comes_while_a_directory_is_walked(host: Host) -> None:
     """A long walk does not hold up the catalog: what the new one does not know any more is dropped, the rest counts."""
     host.directories.expect([host.store()])
     due = host.directories.due

@@ -278,7 +278,7 @@ def test_a_deep_tree_is_tracked_whole(top: Path, tracker: Tracker) -> None:
     tracker.full()
     bottom = os.open(top, os.O_RDONLY)
     for _ in range(1000):
-        below = os.open("d" * 200, os.O_RDONLY, dir_fd=bottom)
+        below = os.open("d" * 50, os.O_RDONLY, dir_fd=bottom)
         os.close(bottom)
         bottom = below
     os.close(os.open("new", os.O_WRONLY | os.O_CREAT, dir_fd=bottom))
@@ -345,7 +345,7 @@ def test_a_path_too_long_to_print_is_cut_in_the_middle(top: Path, tracker: Track
     tracker.full()
     bottom = os.open(top, os.O_RDONLY)
     for _ in range(300):
-        below = os.open("d" * 200, os.O_RDONLY, dir_fd=bottom)
+        below = os.open("d" * 50, os.O_RDONLY, dir_fd=bottom)
         os.close(bottom)
         bottom = below
     new = os.open("new", os.O_WRONLY | os.O_CREAT, dir_fd=bottom)

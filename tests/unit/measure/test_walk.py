@@ -110,7 +110,7 @@ def test_symlinks_lead_nowhere(top: Path) -> None:
 
 
 def test_a_tree_far_deeper_than_any_path_is_measured_whole(top: Path) -> None:
-    """10,000 levels, 2 MB of path: by few descriptors and without recursion."""
+    """10,000 levels, half a megabyte of path: by few descriptors and without recursion."""
     make_deep(top, levels=10_000)
     before, most, calls = descriptors(), 0, 0
 

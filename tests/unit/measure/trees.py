@@ -27,7 +27,7 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def make_deep(top: Path, *, levels: int, name: str = "d" * 200) -> None:
+def make_deep(top: Path, *, levels: int, name: str = "d" * 50) -> None:
     """Nest directories, each with a small file in it: too deep for any path."""
     fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
     for _ in range(levels):

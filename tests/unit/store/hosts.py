@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from exporter.store.catalog import Catalog, ChainID, ContainerID, ImageID, Mount
 from exporter.store.detect import Root
 from exporter.store.scanner import Scanner
 from exporter.survey import RecordSurvey
+from tests.quiet import QUIET_PROC
 
 LATER = 3600.0
 """Seconds: by then everything that a test wrote has settled, and what is still empty is not about to be filled in."""
@@ -49,13 +51,20 @@ def scanner(*roots: Path, daemon_config: str = NO_CONFIG) -> Scanner:
     """A scanner of these roots that no configuration of this machine influences."""
     first, *others = [Root(path=str(root)) for root in roots]
     return Scanner(
-        (first, *(Root(path=root.path, prefix=f"{root.path}/") for root in others)), daemon_config=daemon_config
+        (first, *(Root(path=root.path, prefix=f"{root.path}/") for root in others)),
+        daemon_config=daemon_config,
+        proc=QUIET_PROC,
     )
 
 
 def record_survey(*roots: Path, clock: HeldClock | None = None) -> RecordSurvey:
     """A survey of these roots whose second look takes no time."""
-    return RecordSurvey([Root(path=str(root)) for root in roots], clock=clock or HeldClock(), daemon_config=NO_CONFIG)
+    return RecordSurvey(
+        [Root(path=str(root)) for root in roots],
+        clock=clock or HeldClock(),
+        daemon_config=NO_CONFIG,
+        proc=QUIET_PROC,
+    )
 
 
 def scan(root: Path) -> Store:
@@ -136,6 +145,12 @@ class Host:
     def upper(self, container: ContainerID) -> Path:
         """A container's storage directory."""
         return self.store.upper_path(container).parent
+
+    def remove_upper(self, container: ContainerID) -> None:
+        """Remove a container's storage directory as the engine does: its short link goes first."""
+        directory = self.upper(container)
+        (self.store.graph.home / "l" / (directory / "link").read_text()).unlink()
+        shutil.rmtree(directory)
 
     def container(self, container: ContainerID) -> Path:
         """A container's records."""

@@ -137,6 +137,20 @@ def test_the_report_holds_everything(records: Records) -> None:
         "problems": [
             {"store": "overlay2", "kind": "empty_link", "path": "/d/link", "reason": "it holds no short name"}
         ],
+        "disk": [
+            {
+                "root": ROOT,
+                "stores": ["overlay2"],
+                "owners": [],
+                "untold": None,
+                "areas": dict.fromkeys(("layers", "containers", "volumes", "build", "metadata", "other")),
+                "volumes": {},
+                "allocated": None,
+                "elsewhere": None,
+                "filesystem": None,
+                "reclaimable": {},
+            }
+        ],
     }
 
 
@@ -160,7 +174,7 @@ KEYS = {
     "image": "record there image_id names state created platform parent size unique shared layers_of_unknown_size "
     "containers layers problems",
     "layer": "layer below above same_files problems",
-    "directory": "directory claims needed_by problems",
+    "directory": "directory claims owner doubt allocated needed_by problems",
     "container": "record mount_record container_id name state removing pid created image_reference image image_there "
     "workload upper upper_limit init lower merged mounted config host_config log mount_points problems",
 }
