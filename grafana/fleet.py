@@ -24,7 +24,7 @@ def _overview() -> Section:
             ),
             number(
                 About(
-                    title="Hosts that do not answer",
+                    title="Not answering",
                     description="Exporters that Prometheus knows and cannot scrape.",
                     unit="short",
                     width=4,

@@ -8,8 +8,10 @@ Panels stand where the dashboards have them, with their titles, units and colour
 import argparse
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,12 +48,12 @@ def draw(url: str, *, seconds: float, host: str) -> None:
 
 def _picture(panels: Sequence[Answered]) -> Figure:
     mpl.rcParams.update({"font.size": 9, "font.family": "DejaVu Sans", "text.color": _INK, "text.parse_math": False})
-    tops = _tops(panels)
-    height = max(tops[panel.place[1]] + panel.place[3] for panel in panels)
+    placed = list(_placed(panels))
+    height = max(panel.place[1] + panel.place[3] for panel in placed)
     figure = Figure(figsize=(24 * _COLUMN, height * _LINE), facecolor=_PAPER)
-    for panel in panels:
-        left, line, width, tall = panel.place
-        bottom = 1 - (tops[line] + tall) / height
+    for panel in placed:
+        left, top, width, tall = panel.place
+        bottom = 1 - (top + tall) / height
         box = figure.add_axes((left / 24 + 0.002, bottom + 0.003, width / 24 - 0.004, tall / height - 0.006))
         box.set_facecolor(_PANEL)
         box.set(xticks=[], yticks=[])
@@ -61,15 +63,24 @@ def _picture(panels: Sequence[Answered]) -> Figure:
     return figure
 
 
-def _tops(panels: Sequence[Answered]) -> dict[int, int]:
-    """Where each line of panels begins when the titles of sections are left out."""
-    lines = sorted({(panel.place[1], panel.place[3]) for panel in panels})
-    tops: dict[int, int] = {}
+def _placed(panels: Sequence[Answered]) -> Iterator[Answered]:
+    """The panels without the titles of sections between them, and no table higher than its lines need."""
     top = 0
-    for line, tall in lines:
-        tops[line] = top
+    for _, beside in groupby(panels, key=lambda panel: panel.place[1]):
+        line = list(beside)
+        tall = max(_height(panel) for panel in line)
+        for panel in line:
+            left, _, width, _ = panel.place
+            yield replace(panel, place=(left, top, width, tall))
         top += tall
-    return tops
+
+
+def _height(panel: Answered) -> int:
+    high = panel.place[3]
+    if panel.kind != "table":
+        return high
+    lines = len(max(panel.answers, key=len))
+    return min(high, math.ceil((0.7 + 0.235 * lines) / _LINE))
 
 
 def _write(box: Axes, x: float, y: float, text: str, **style: Any) -> None:
@@ -142,7 +153,7 @@ def _timeseries(figure: Figure, box: Axes, panel: Answered) -> None:
     if unit in ("bytes", "binBps"):
         axes.yaxis.set_major_locator(mpl.ticker.MultipleLocator(_binary_step(*axes.get_ylim())))
     axes.yaxis.set_major_formatter(lambda value, _: value_text(value, unit))
-    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(6))
+    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(panel.place[2] // 3))
     axes.xaxis.set_major_formatter(lambda at, _: datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S"))
     handles, names = axes.get_legend_handles_labels()
     seen = dict(zip(names, handles, strict=True))
@@ -289,7 +300,7 @@ def _save(figure: Figure, path: Path) -> None:
     raw = io.BytesIO()
     figure.savefig(raw, format="png", dpi=140)
     # Few colours are enough for what is drawn here, and a fraction of the bytes.
-    Image.open(raw).convert("RGB").quantize(64).save(path, optimize=True)
+    Image.open(raw).convert("RGB").quantize(96).save(path, optimize=True)
 
 
 _DRAWN = {"stat": _stat, "timeseries": _timeseries, "bargauge": _bargauge, "table": _table}

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import socket
+import subprocess
 import tempfile
 import urllib.error
 import urllib.request
@@ -138,11 +139,21 @@ class Docker:
         Raises:
             ProcessError: with what client and daemon said, if it fails.
         """
-        own = {"DOCKER_HOST": f"unix://{self._socket}", "DOCKER_CONFIG": f"{self.root}/client"}
         try:
-            return run(self._client, *args, stdin=stdin, env={**own, **(env or {})}).strip()
+            return run(self._client, *args, stdin=stdin, env={**self._addressed, **(env or {})}).strip()
         except ProcessError as error:
             raise ProcessError(f"{error}\nThe daemon's last lines:\n{self.daemon.log_tail()}") from None
+
+    @property
+    def _addressed(self) -> dict[str, str]:
+        return {"DOCKER_HOST": f"unix://{self._socket}", "DOCKER_CONFIG": f"{self.root}/client"}
+
+    def client(self, *args: str) -> "subprocess.Popen[bytes]":
+        """``docker <args>``, running: to be killed, or to see its engine die."""
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen(
+            [self._client, *args], env=self._addressed, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+        )
 
     def api(self, path: str, *, method: str = "GET", body: object = None) -> Any:
         """The JSON that the engine answers (Docker Engine API v1.41); None where it answers nothing.

@@ -158,7 +158,8 @@ def test_what_is_removed_is_in_no_answer(made: Records, data: st.DataObject) -> 
         container: Upper(usage=Usage(size=1, allocated=1, inodes=1), measured_at=MOMENT)
         for container in before.containers
     }
-    report = summarize(Catalog(taken_at=MOMENT, stores=(after,)), {after.name: remembered})
+    catalog = Catalog(taken_at=MOMENT, stores=(after,))
+    report = summarize(catalog, {after.name: remembered}, ownership={})
     assert gone not in report_json(report)
     assert not find(report.stores, gone)
 
