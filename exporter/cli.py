@@ -77,16 +77,27 @@ def _demo_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -
     settings.add_volume_flags(parser, environ)
 
 
+def _add_growth(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--growth",
+        type=settings.duration,
+        metavar="TIME",
+        help="Measure twice, with that much time between, and tell what grew most.",
+    )
+
+
 def _report_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     settings.add_options(parser, settings.READING, environ)
     settings.add_volume_flags(parser, environ)
     parser.add_argument("--json", action="store_true", help="Print JSON instead of tables.")
+    _add_growth(parser)
     parser.add_argument("--top", type=settings.count, default=10, metavar="N", help="Rows of each table [10].")
 
 
 def _inspect_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     settings.add_options(parser, settings.READING, environ)
     parser.add_argument("--json", action="store_true", help="Print JSON instead of a tree.")
+    _add_growth(parser)
 
 
 def _check_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
@@ -130,6 +141,7 @@ def _report(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
         daemon_config=namespace.path_docker_config,
         as_json=namespace.json,
         top=namespace.top,
+        growth=namespace.growth,
         volumes=namespace.measure_volumes,
     )
     return DONE
@@ -139,7 +151,13 @@ def _inspect(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from exporter.people import inspect
 
     named = usable_roots(namespace, environ)
-    found = inspect(named, namespace.what, daemon_config=namespace.path_docker_config, as_json=namespace.json)
+    found = inspect(
+        named,
+        namespace.what,
+        daemon_config=namespace.path_docker_config,
+        as_json=namespace.json,
+        growth=namespace.growth,
+    )
     return DONE if found else NO
 
 

@@ -19,19 +19,22 @@ from exporter.store.detect import Root
 from exporter.survey import Survey
 
 
-def report(roots: Sequence[Root], *, daemon_config: str, as_json: bool, top: int, volumes: bool) -> None:
-    """Print the host at a glance, with local *volumes* if wanted."""
+def report(
+    roots: Sequence[Root], *, daemon_config: str, as_json: bool, top: int, volumes: bool, growth: float | None
+) -> None:
+    """Print the host at a glance, with local *volumes* if wanted, and what grew within *growth* seconds, if given."""
     survey = Survey(roots, daemon_config=daemon_config)
     with progress_bar(Console(stderr=True)) as progress:
-        found = survey.whole_report(volumes=volumes, progress=progress)
+        found = survey.whole_report(volumes=volumes, growth=growth, progress=progress)
     if as_json:
         sys.stdout.write(report_json(found) + "\n")
     else:
         print_report(found, Console(), top=top)
 
 
-def inspect(roots: Sequence[Root], what: str, *, daemon_config: str, as_json: bool) -> bool:
-    """Print all that is known of *what*; whether there is such a thing.
+def inspect(roots: Sequence[Root], what: str, *, daemon_config: str, as_json: bool, growth: float | None) -> bool:
+    """Print all that is known of *what*, and what grew within *growth* seconds, if given; whether there is such a
+    thing.
 
     Only the containers that the answer is about are measured.
     """
@@ -39,7 +42,7 @@ def inspect(roots: Sequence[Root], what: str, *, daemon_config: str, as_json: bo
     catalog = survey.catalog()
     unmeasured = survey.summary(catalog, only=frozenset())
     concerned = containers_of(find(unmeasured.stores, what))
-    finding = find(survey.summary(catalog, only=concerned).stores, what, look=look)
+    finding = find(survey.summary(catalog, only=concerned, growth=growth).stores, what, look=look)
     if as_json:
         sys.stdout.write(inspection_json(finding) + "\n")
     else:

@@ -6,6 +6,7 @@ The commands make one; the daemon makes one again and again and keeps what it le
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from exporter.account.integrity import find_problems
 from exporter.account.owners import Doubt, Ownership
@@ -17,11 +18,12 @@ from exporter.disk import Disk
 from exporter.measure.containerlogs import container_log_allocated
 from exporter.measure.figures import UNKNOWN
 from exporter.measure.memory import Memory
+from exporter.measure.tracker import Tracker
 from exporter.measure.walk import measure
 from exporter.store.catalog import Catalog, ContainerID, Problem, Store
 from exporter.store.detect import DAEMON_CONFIG, Location, Root
 from exporter.store.scanner import Scanner
-from exporter.uppers import uppers_of
+from exporter.uppers import Key, UpperBook, uppers_of
 from exporter.vitals import Vitals
 
 SETTLE = 0.25
@@ -139,21 +141,54 @@ def measure_uppers(
     catalog: Catalog,
     *,
     clock: Clock,
-    only: frozenset[tuple[str, ContainerID]] | None = None,
+    only: frozenset[Key] | None = None,
+    growth: float | None = None,
     progress: Progress = silent,
 ) -> Measured:
-    """Walk the upper layer of every container once. One that vanished or cannot be opened has no figure."""
+    """Walk the upper layer of every container. One that vanished or cannot be opened has no figure.
+
+    Once; or, where *growth* seconds are given, twice with so much time between, which tells what grew meanwhile.
+    """
+    uppers = [
+        ((store.name, container.container_id), container.name, store.diff_path(directory))
+        for store, container, directory in uppers_of(catalog)
+        if only is None or (store.name, container.container_id) in only
+    ]
+    if growth is None:
+        look = _once(clock)
+        looks = 1
+    else:
+        look = _again(clock)
+        looks = 2
     found: dict[str, dict[ContainerID, Upper]] = {store.name: {} for store in catalog.stores}
-    uppers = [upper for upper in uppers_of(catalog) if only is None or (upper[0].name, upper[1].container_id) in only]
-    for done, (store, container, directory) in enumerate(uppers):
-        progress(done, len(uppers), container.name)
-        try:
-            result = measure(store.diff_path(directory))
-        except OSError:
-            continue
-        found[store.name][container.container_id] = Upper(usage=result.usage, measured_at=clock.now())
-    progress(len(uppers), len(uppers), "")
+    for turn in range(looks):
+        if turn and growth is not None:
+            clock.sleep(growth)
+        for done, (key, name, path) in enumerate(uppers):
+            progress(turn * len(uppers) + done, looks * len(uppers), name)
+            with suppress(OSError):
+                found[key[0]][key[1]] = look(key, path)
+    progress(looks * len(uppers), looks * len(uppers), "")
     return found
+
+
+Look = Callable[[Key, str], Upper]
+
+
+def _once(clock: Clock) -> Look:
+    return lambda _key, path: Upper(usage=measure(path).usage, measured_at=clock.now())
+
+
+def _again(clock: Clock) -> Look:
+    book = UpperBook(clock=clock, surge_threshold=0)
+    trackers: dict[Key, Tracker] = {}
+
+    def look(key: Key, path: str) -> Upper:
+        tracker = trackers.setdefault(key, Tracker(path, clock=clock.now))
+        book.measured(key, tracker.quick())
+        return book.known(key[0])[key[1]]
+
+    return look
 
 
 def summarize(
@@ -204,11 +239,11 @@ class Survey:
         """Records and upper layers of this moment."""
         return self.summary(self.catalog(), progress=progress)
 
-    def whole_report(self, *, volumes: bool = True, progress: Progress = silent) -> Report:
+    def whole_report(self, *, volumes: bool = True, growth: float | None = None, progress: Progress = silent) -> Report:
         """Records and measurements of this moment: all storage directories and the rest of the root as well, local
-        *volumes* if wanted."""
+        *volumes* if wanted; what grew within *growth* seconds, if given."""
         catalog = self.catalog()
-        uppers = measure_uppers(catalog, clock=self._clock, progress=progress)
+        uppers = measure_uppers(catalog, clock=self._clock, growth=growth, progress=progress)
         disk = Disk(Memory(), clock=self._clock, vitals=Vitals(), full_interval=math.inf, volumes=volumes)
         disk.expect(catalog)
         waiting = disk.waiting
@@ -217,10 +252,15 @@ class Survey:
         return summarize(catalog, uppers, ownership=self._records.ownership, disk=disk)
 
     def summary(
-        self, catalog: Catalog, *, only: frozenset[tuple[str, ContainerID]] | None = None, progress: Progress = silent
+        self,
+        catalog: Catalog,
+        *,
+        only: frozenset[Key] | None = None,
+        growth: float | None = None,
+        progress: Progress = silent,
     ) -> Report:
         """The report on *catalog*, with the upper layers of all containers measured, or of those in *only*."""
-        uppers = measure_uppers(catalog, clock=self._clock, only=only, progress=progress)
+        uppers = measure_uppers(catalog, clock=self._clock, only=only, growth=growth, progress=progress)
         return summarize(catalog, uppers, ownership=self._records.ownership)
 
 

@@ -27,7 +27,7 @@ from exporter.measure.listing import BLOCK, Pace, unhurried
 from exporter.measure.usage import EMPTY, Usage
 from exporter.measure.walk import Part, Walk, Walked
 
-LONG = 0.1
+LONG = 0.03
 """Seconds of work after which another process is worth its start."""
 
 _POLL = 16
@@ -254,8 +254,7 @@ class _Side:
         jobs = [self.jobs.pop() for _ in range((len(self.jobs) + 1) // 2)]
         if not jobs and self._walk is not None:
             tree, walk = self._walk
-            part = walk.give()
-            jobs = [] if part is None else [_Job(tree, part)]
+            jobs = [_Job(tree, part) for part in walk.give()]
         if jobs:
             channel.send("jobs", [job.to_json() for job in jobs])
             self.is_asked = False

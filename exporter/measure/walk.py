@@ -139,15 +139,18 @@ class Walk:
             for level in levels:
                 level.close()
 
-    def give(self) -> Part | None:
-        """Give away half of what is still to be done, as far up as possible, to be walked by somebody else."""
+    def give(self) -> list[Part]:
+        """Give away half of what is still to be done, to be walked by somebody else."""
+        parts, start = [], 0
         for depth, level in enumerate(self._levels):
-            if len(level.names) > 1:
-                names = tuple(level.names[::2])
-                # In place: the list may be growing just now.
-                level.names[:] = level.names[1::2]
-                return Part(components=tuple(level.name for level in self._levels[1 : depth + 1]), names=names)
-        return None
+            names = tuple(level.names[start::2])
+            del level.names[start::2]
+            if (len(names) + len(level.names)) % 2:
+                # The larger half goes and stays in turn, or else all single names would go.
+                start = 1 - start
+            if names:
+                parts.append(Part(tuple(above.name for above in self._levels[1 : depth + 1]), names))
+        return parts
 
     def _go_to(self, part: Part) -> None:
         self._levels.append(_Level("", None))

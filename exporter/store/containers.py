@@ -80,8 +80,10 @@ def _read_container(folder: Folder, name: str, now: float) -> Reading[Container 
 def _read_files(container_id: ContainerID, record: Folder, now: float) -> Reading[Container | ContainerID]:
     config, host = _document(record, CONFIG), _document(record, HOST_CONFIG)
     if config.value is None and not config.problems:
+        if not record.exists(HOST_CONFIG):
+            return Reading(value=None)
         # hostconfig.json comes first: its directory changed last when config.v2.json should have come.
-        lost = record.exists(HOST_CONFIG) and now - os.fstat(record.descriptor).st_mtime >= FILLED_IN
+        lost = now - os.fstat(record.descriptor).st_mtime >= FILLED_IN
         return Reading(value=container_id if lost else None, complete=lost)
     container = _container(container_id, config.value or Document({}), host.value or Document({}))
     if config.value is not None and not container.removing:

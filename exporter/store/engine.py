@@ -16,7 +16,8 @@ Source: moby ``volume/local/local.go``, ``quota/projectquota.go`` (``makeBacking
 
 import os
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 BACKING_DEVICE = "volumes/backingFsBlockDev"
@@ -32,8 +33,9 @@ _STARTED = 19
 class EngineClock:
     """Tells when engines were started; looks for their processes anew only when those it knows have ended."""
 
-    def __init__(self, *, proc: str = "/proc") -> None:
+    def __init__(self, *, proc: str = "/proc", now: Callable[[], float] = time.time) -> None:
         self._proc = proc
+        self._now = now
         self._asked = 0
         self._known: dict[str, tuple[float, tuple[tuple[int, int], ...]]] = {}
 
@@ -81,12 +83,13 @@ class EngineClock:
         return int(fields[_STARTED]) if len(fields) > _STARTED and fields[_STARTED].isdecimal() else None
 
     def _booted(self) -> float | None:
-        """When the machine was booted, Unix seconds, by the clock as it is set now."""
-        for line in self._text("stat").splitlines():
-            key, _, value = line.partition(" ")
-            if key == "btime" and value.isdecimal():
-                return float(value)
-        return None
+        """When the machine was booted, Unix seconds, by the clock as it is set now; ``btime`` of ``/proc/stat`` is no
+        more precise than a second."""
+        now = self._now()
+        try:
+            return now - float(self._text("uptime").partition(" ")[0])
+        except ValueError:
+            return None
 
     def _text(self, *parts: int | str) -> str:
         try:

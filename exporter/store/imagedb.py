@@ -24,12 +24,17 @@ from exporter.store.records import (
     read_line,
 )
 
+MOST_STEPS, LONGEST_STEP = 1000, 1024
+"""Steps of an image's history, and characters of each, that are kept. Whoever makes an image chooses them, the catalog
+holds them as long as the image is there, and an engine makes no image of more than 127 layers."""
+
 
 class ImageReader:
     """Reads ``imagedb``."""
 
     def __init__(self) -> None:
-        self._shelf: Shelf[Image] = Shelf()
+        # A hostile image may be costly to read and odd: it is not read again for that.
+        self._shelf: Shelf[Image] = Shelf(exact=True)
         self.lost: frozenset[ImageID] = frozenset()
         """The images of the last reading whose metadata is there and whose content is not: the engine writes content
         first, and removes it last."""
@@ -82,7 +87,7 @@ def _read_image(content: Folder, metadata: Folder | None, name: str) -> Reading[
         created=document.time("created"),
         parent=parent.value,
         platform="/".join(filter(None, (document.text("os"), document.text("architecture"), document.text("variant")))),
-        history=tuple(_history(entry) for entry in document.inners("history")),
+        history=tuple(_history(entry) for entry in document.inners("history")[:MOST_STEPS]),
     )
     return Reading(value=image, problems=document.remarks.problems(content.path_of(name)) + parent.problems)
 
@@ -112,7 +117,7 @@ def _read_parent(metadata: Folder | None, name: str) -> Reading[ImageID]:
 def _history(entry: Document) -> HistoryEntry:
     return HistoryEntry(
         created=entry.time("created"),
-        created_by=entry.text("created_by"),
-        comment=entry.text("comment"),
+        created_by=entry.text("created_by")[:LONGEST_STEP],
+        comment=entry.text("comment")[:LONGEST_STEP],
         empty_layer=entry.flag("empty_layer"),
     )

@@ -270,8 +270,7 @@ SETTLED_NS = 2_000_000_000
 tick coarsely."""
 TURNS = 32
 """Each record is read again at least every so many scans, whatever its times say: a file that is overwritten in
-place (a repair by hand, a damaged disk) does not touch the times of the directory that is looked at. What is
-damaged is read again each time, so that a second look looks at the disk."""
+place (a repair by hand, a damaged disk) does not touch the times of the directory that is looked at."""
 
 
 FILLED_IN = 60
@@ -282,7 +281,12 @@ does not keep up may hold up a write for long."""
 class Shelf(Generic[T]):
     """Readings kept from one scan to the next, by name and stamp. What a scan does not ask for is forgotten with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, exact: bool = False) -> None:
+        """*exact*: the stamps are those of the files that are read, not of directories that they lie in.
+
+        Otherwise what is damaged is read again each time, so that a second look looks at the disk.
+        """
+        self._exact = exact
         self._kept: dict[str, tuple[Stamp, bool, Reading[T]]] = {}
 
     def read_all(
@@ -312,8 +316,8 @@ class Shelf(Generic[T]):
                     reading = guarded(read, name, folder)
                     if memory is not None and memory[2] == reading:
                         reading = memory[2]  # the same object, so that nothing looks changed to whoever compares
-                    lasts = reading.complete and not reading.problems and max(seen[3::4]) < settled_before
-                    memory = (seen, lasts, reading)
+                    lasts = reading.complete and (self._exact or not reading.problems)
+                    memory = (seen, lasts and max(seen[3::4]) < settled_before, reading)
             except FileNotFoundError:
                 scan.vanished += 1
                 continue

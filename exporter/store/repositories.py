@@ -26,7 +26,7 @@ class RepositoriesReader:
     """Reads ``repositories.json``."""
 
     def __init__(self) -> None:
-        self._shelf: Shelf[tuple[Reference, ...]] = Shelf()
+        self._shelf: Shelf[tuple[Reference, ...]] = Shelf(exact=True)
 
     def read(self, folder: Folder | None, scan: Scan) -> tuple[Reference, ...]:
         """All references, in order; none where the engine has not written the file yet."""

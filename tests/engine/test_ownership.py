@@ -186,6 +186,8 @@ class CrashLife:
     random: Random
     story: list[str] = field(default_factory=list)
     crashed: Counter[str] = field(default_factory=Counter)
+    made: list[str] = field(default_factory=list)
+    """Containers that wrote a file ``x``."""
     number: int = 0
 
     def __post_init__(self) -> None:
@@ -241,7 +243,8 @@ class CrashLife:
 
     def _run(self) -> str:
         name = f"c{self._next()}"
-        self.docker.cli("run", "--detach", f"--name={name}", "--network=none", "base", "sh", "-c", "echo x > /x")
+        self.docker.cli("run", f"--name={name}", "--network=none", "base", "sh", "-c", "echo x > /x")
+        self.made.append(name)
         return f"run {name}"
 
     def _prune_builder(self) -> str:
@@ -338,8 +341,8 @@ class CrashLife:
                 self.docker.start()
             for image in self.docker.api("/images/json"):
                 self.docker.cli("run", "--rm", "--network=none", image["Id"], "true")
-            for container in self.docker.api("/containers/json?all=1"):
-                self.docker.api(f"/containers/{container['Id']}/archive?path=/bin", method="HEAD")
+            for name in self.made:
+                self.docker.api(f"/containers/{name}/archive?path=/x", method="HEAD")
             self._buildkit()
             self.observer.look()
             assert self.observer.agree().of(Owner.ORPHAN) == ()

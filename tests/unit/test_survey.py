@@ -189,3 +189,20 @@ def test_with_the_machines_own_clock(host: Host) -> None:
     assert problem == Problem(
         kind=ProblemKind.MALFORMED_RECORD, path=str(config), reason="Driver is not there (and 1 more)"
     )
+
+
+def test_a_survey_of_growth_tells_which_file_grew(host: Host) -> None:
+    """Two measurements with time between: what came in that time is named, and what was there before is not."""
+    upper = host.store.upper_path(host.running)
+    (upper / "old").write_bytes(b"x" * 50_000)
+    clock = HeldClock()
+
+    def write() -> None:
+        (upper / "log").mkdir(exist_ok=True)
+        (upper / "log" / "new").write_bytes(b"x" * 40_960)
+
+    clock.meanwhile = write
+    survey = Survey([Root(path=str(host.root))], clock=clock, daemon_config=NO_CONFIG)
+    (store,) = survey.summary(survey.catalog(), growth=10.0).stores
+    files = [(grower.path, grower.grown) for grower in store.uppers[host.running].growers if not grower.is_directory]
+    assert files == [("log/new", 40_960)]

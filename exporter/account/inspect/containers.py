@@ -55,6 +55,7 @@ def container_view(index: StoreIndex, container: Container, look: Look) -> Conta
             directory=upper,
             usage=None if measured is None else measured.usage,
             measured_at=None if measured is None else measured.measured_at,
+            growers=() if measured is None else measured.growers,
         ),
         upper_limit=container.upper_limit,
         init=None if init is None else InitView(directory=init, supplies=_supplies(files, record)),

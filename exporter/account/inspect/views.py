@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from exporter.account.owners import Doubt
 from exporter.account.owners import Owner as DirectoryOwner
+from exporter.measure.growers import Grower
 from exporter.measure.usage import Usage
 from exporter.store.catalog import (
     CacheID,
@@ -187,6 +188,8 @@ class UpperView:
     usage: Usage | None
     """None until measured."""
     measured_at: float | None
+    growers: tuple[Grower, ...] = ()
+    """What grew most between two measurements, the largest first; none where there was one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

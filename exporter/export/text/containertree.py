@@ -102,6 +102,8 @@ def _upper_facts(page: Page, upper: UpperView, limit: int | None) -> Iterator[Fa
         yield "allocated", page.text((amount(upper.usage.allocated), "bold"), " of disk")
         yield "inodes", page.text(number(upper.usage.inodes))
         yield "measured", page.text(moment(upper.measured_at))
+    for grower in upper.growers:
+        yield "grew", page.text((f"+{amount(grower.grown)}", "bold"), f" /{grower.path}")
     yield "limit", page.text("none is set" if limit is None else amount(limit))
     yield from directory_facts(page, upper.directory)
 

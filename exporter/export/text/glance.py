@@ -14,7 +14,7 @@ from exporter.export.text.rows import ContainerRow, Glance, ImageRow, LayerRow, 
 def print_report(report: Report, console: Console, *, top: int = 10) -> None:
     """Print *report*: the stores, at most *top* rows of each table, the problems, and the totals."""
     page, rows = Page(console), glance(report)
-    for part in (_stores, _disk, _uppers, _layers, _images, _problems):
+    for part in (_stores, _disk, _uppers, _growth, _layers, _images, _problems):
         printed = [*part(page, rows, top)]
         if printed:
             page.print(*printed, page.text())
@@ -67,6 +67,25 @@ def _uppers(page: Page, rows: Glance, top: int) -> Iterator[RenderableType]:
     )
     if shown:
         yield listing(page, columns, [(*_who(page, rows, row), *_upper_figures(row)) for row in shown])
+
+
+def _growth(page: Page, rows: Glance, top: int) -> Iterator[RenderableType]:
+    """What grew while the report waited; nothing where it did not."""
+    growers = [(row, grower) for row in rows.containers for grower in row.growers if not grower.is_directory]
+    if not growers:
+        return
+    growers.sort(key=lambda found: -found[1].grown)
+    shown = growers[:top]
+    yield _title(page, "What grew between two measurements", len(shown), len(growers), "file")
+    columns = (Column("container", Role.NAME), Column("file"), Column("grew by", Role.FIGURE))
+    yield listing(
+        page,
+        columns,
+        [
+            (row.name or page.short(row.container_id), f"/{grower.path}", f"+{amount(grower.grown)}")
+            for row, grower in shown
+        ],
+    )
 
 
 def _who(page: Page, rows: Glance, row: ContainerRow) -> tuple[str, ...]:

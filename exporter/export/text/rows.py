@@ -11,6 +11,7 @@ from exporter.account.inspect.index import StoreIndex
 from exporter.account.inspect.views import ImageName
 from exporter.account.report import LayerTotal, Report
 from exporter.export.text.diskrows import RootRow, root_rows
+from exporter.measure.growers import Grower
 from exporter.store.catalog import (
     CacheID,
     Catalog,
@@ -80,6 +81,8 @@ class ContainerRow:
     upper_measured_at: float | None
     upper_limit: int | None
     """None where no limit is set."""
+    growers: tuple[Grower, ...]
+    """What grew most between two measurements; none where there was one."""
     log_driver: str
     log_allocated: int | None
     workload: Workload
@@ -218,6 +221,7 @@ def _container_rows(index: StoreIndex) -> Iterator[ContainerRow]:
             upper_inodes=None if upper is None else upper.usage.inodes,
             upper_measured_at=None if upper is None else upper.measured_at,
             upper_limit=container.upper_limit,
+            growers=() if upper is None else upper.growers,
             log_driver=container.log_driver,
             log_allocated=index.report.logs.get(container_id),
             workload=container.workload,

@@ -188,8 +188,8 @@ def test_a_tree_may_be_given_away_in_any_parts(forest: Path, chance: random.Rand
         nonlocal total
 
         def pace(_: int) -> None:
-            if chance.random() < 0.3 and (given_away := walk.give()) is not None:
-                parts.append(given_away)
+            if chance.random() < 0.3:
+                parts.extend(walk.give())
 
         with Descent(str(forest)) as descent:
             walk = Walk(descent, Bound(pace, limit=10_000))
