@@ -43,7 +43,7 @@ from exporter.store.layerdb import LayerReader, MountReader, cache_id, chain_ids
 from exporter.store.records import Folder, Malformed, Scan, digest, open_folder, quoted
 from exporter.store.repositories import RepositoriesReader, parse_reference
 
-LATER = time.time() + 3600
+LATER = time.time() + 600
 HEX = "5" * 64
 
 texts = st.text(st.characters(exclude_categories=()), max_size=30) | st.sampled_from(

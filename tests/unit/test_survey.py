@@ -11,7 +11,7 @@ import pytest
 from exporter.clock import Clock, SystemClock
 from exporter.store.catalog import Catalog, Problem, ProblemKind
 from exporter.store.detect import Root
-from exporter.survey import SETTLE, RecordSurvey
+from exporter.survey import SETTLE, RecordSurvey, Survey
 from tests.quiet import QUIET_PROC
 from tests.unit.store.hosts import NO_CONFIG, HeldClock, Host, build_host, problems_of
 
@@ -195,7 +195,7 @@ def test_a_survey_of_growth_tells_which_file_grew(host: Host) -> None:
     """Two measurements with time between: what came in that time is named, and what was there before is not."""
     upper = host.store.upper_path(host.running)
     (upper / "old").write_bytes(b"x" * 50_000)
-    clock = HeldClock()
+    clock = HeldClock(ahead=0.0)
 
     def write() -> None:
         (upper / "log").mkdir(exist_ok=True)

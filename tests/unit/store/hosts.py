@@ -19,8 +19,9 @@ from exporter.store.scanner import Scanner
 from exporter.survey import RecordSurvey
 from tests.quiet import QUIET_PROC
 
-LATER = 3600.0
-"""Seconds: by then everything that a test wrote has settled, and what is still empty is not about to be filled in."""
+LATER = 600.0
+"""Seconds: by then everything that a test wrote has settled, and what is still empty is not about to be filled in; but
+what was being removed or built may still be."""
 NO_CONFIG = "/nonexistent/daemon.json"
 
 
