@@ -60,7 +60,7 @@ def uppers() -> Section:
                 About(
                     title="Upper layers",
                     description="Each container's upper layer. Size is what docker ps -s says, allocated what du says. "
-                    "Limit and its column stay empty where no limit is set. A click on a name shows that container.",
+                    "Of limit stays empty where no limit is set. A click on a name shows that container.",
                     unit="short",
                     width=24,
                     height=10,

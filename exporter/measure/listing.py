@@ -93,8 +93,7 @@ def look(
         except OSError as error:
             found.miss(error)
             return True
-        size = blocks = 0
-        others = -len(names)
+        size = blocks = files = 0
         for entry in batch:
             try:
                 if entry.is_dir(follow_symlinks=False):
@@ -103,16 +102,15 @@ def look(
                 status = entry.stat(follow_symlinks=False)
             except OSError as error:
                 found.miss(error)
-                others += 1
                 continue
             if (status[_NLINK] > 1 or status[_CTIME] >= recent) and not is_counted(entry, status):
-                others += 1
                 continue
             size += status[_SIZE]
             blocks += status.st_blocks
+            files += 1
         found.size += size
         found.blocks += blocks
-        found.files += len(batch) - (others + len(names))
+        found.files += files
         pace(len(batch))
         if len(batch) < BATCH:
             return True

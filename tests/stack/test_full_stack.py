@@ -1,8 +1,8 @@
 """The whole way once, with nothing but real parts: a container writes, the exporter measures, Prometheus judges,
 Alertmanager tells. And every expression that users load, evaluated where it is meant to work.
 
-Time is scaled, and nothing else: what takes a minute in ``layerstore.rules.yaml`` takes a second here, and what is
-written there in GiB is in MiB.
+The rules are the ones that users load, but for their scale: what takes a minute in ``layerstore.rules.yaml`` takes a
+second here, and what is a GiB there is a MiB.
 """
 
 import json
@@ -113,7 +113,7 @@ class Observed:
     """Those that the alert of the container must have."""
     fired: Notification
     removed: float
-    """When the container's removal was asked for, by the monotonic clock."""
+    """When the container was gone, by the monotonic clock."""
     resolved: Notification
     evaluated: Mapping[str, Evaluated]
     """By place: file and title of a panel and letter of its query, or name of a rule."""
@@ -146,7 +146,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
         )
         known = f'layerstore_container_upper_allocated_bytes{{container_id="{container[:12]}"}}'
         # One more scrape than the first: growth is a difference of two.
-        wait_for(lambda: len(monitor.query(f"count_over_time({known}[1m]) > 1")) == 3, "two scrapes", seconds=20)
+        wait_for(lambda: len(monitor.query(f"count_over_time({known}[1m]) > 1")) == 3, "two scrapes", seconds=40)
 
         labels = {
             "alertname": ALERT,
@@ -164,8 +164,8 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
         docker.cli("exec", "writer", "touch", "/go")
         fired = _notified(receiver, "firing", labels)
         evaluated = {**_rules(monitor), **_panels(monitor)}
-        removed = time.monotonic()
         docker.cli("rm", "--force", "writer")
+        removed = time.monotonic()
         resolved = _notified(receiver, "resolved", labels)
         yield Observed(
             started=started,

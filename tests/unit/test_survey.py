@@ -199,10 +199,10 @@ def test_a_survey_of_growth_tells_which_file_grew(host: Host) -> None:
 
     def write() -> None:
         (upper / "log").mkdir(exist_ok=True)
-        (upper / "log" / "new").write_bytes(b"x" * 40_960)
+        (upper / "log" / "new").write_bytes(b"x" * 2 << 20)
 
     clock.meanwhile = write
     survey = Survey([Root(path=str(host.root))], clock=clock, daemon_config=NO_CONFIG)
     (store,) = survey.summary(survey.catalog(), growth=10.0).stores
     files = [(grower.path, grower.grown) for grower in store.uppers[host.running].growers if not grower.is_directory]
-    assert files == [("log/new", 40_960)]
+    assert files == [("log/new", 2 << 20)]
