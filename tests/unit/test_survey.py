@@ -199,7 +199,7 @@ def test_a_survey_of_growth_tells_which_file_grew(host: Host) -> None:
 
     def write() -> None:
         (upper / "log").mkdir(exist_ok=True)
-        (upper / "log" / "new").write_bytes(b"x" * 2 << 20)
+        (upper / "log" / "new").write_bytes(bytes(2 << 20))
 
     clock.meanwhile = write
     survey = Survey([Root(path=str(host.root))], clock=clock, daemon_config=NO_CONFIG)
