@@ -341,8 +341,8 @@ class CrashLife:
                 self.docker.start()
             for image in self.docker.api("/images/json"):
                 self.docker.cli("run", "--rm", "--network=none", image["Id"], "true")
-            for name in self.made:
-                self.docker.api(f"/containers/{name}/archive?path=/x", method="HEAD")
+            for made in self.made:
+                self.docker.api(f"/containers/{made}/archive?path=/x", method="HEAD")
             self._buildkit()
             self.observer.look()
             assert self.observer.agree().of(Owner.ORPHAN) == ()

@@ -33,6 +33,7 @@ class Samples(list[Sample]):
     def __init__(self, *samples: Sample) -> None:
         super().__init__(samples)
         self.readers: list[str] = []
+
     def __iter__(self) -> Iterator[Sample]:
         self.readers.append(threading.current_thread().name)
         return super().__iter__()

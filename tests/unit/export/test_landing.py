@@ -42,12 +42,15 @@ class Outline(HTMLParser):
         self.feed(page)
         self.close()
         assert self._open == []
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
         if tag not in VOID:
             self._open.append(tag)
+
     def handle_endtag(self, tag: str) -> None:
         assert tag == self._open.pop()
+
     def handle_data(self, data: str) -> None:
         (self.styles if self._open[-1:] == ["style"] else self.words).append(data)
 

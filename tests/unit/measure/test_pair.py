@@ -41,11 +41,10 @@ def both(*tops: Path) -> list[Walked | OSError]:
     return measure_all([str(top) for top in tops], patience=0.0)
 
 
-def children() -> int:
-    done = subprocess.run(
-        ["ps", "--ppid", str(os.getpid()), "-o", "args="], capture_output=True, text=True, check=False
-    )
-    return sum("exporter.measure.pair" in line for line in done.stdout.splitlines())
+def children() -> list[int]:
+    """The process identifiers of the other sides that run."""
+    found = [int(pid) for entry in Path("/proc/self/task").glob("*/children") for pid in entry.read_text().split()]
+    return [pid for pid in found if b"exporter.measure.pair" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def test_one_large_tree_is_shared(top: Path) -> None:
@@ -117,22 +116,20 @@ def test_without_another_process_one_does_it_all(top: Path) -> None:
     grow(top, directories=10)
     before = children()
     assert measure_all([str(top)]) == measure_all([str(top)], alone=True) == [measure(str(top))]
-    assert children() == before == 0
+    assert children() == before == []
 
 
 def test_if_the_other_process_is_lost_one_does_it_all(top: Path) -> None:
     """Somebody may kill it; the figure is right all the same."""
     grow(top, directories=600)
-    killed: list[str] = []
+    killed: list[int] = []
 
     def pace(_: int) -> None:
         time.sleep(0.001)
         if not killed:
-            for entry in Path("/proc/self/task").glob("*/children"):
-                for child in entry.read_text().split():
-                    if b"exporter.measure.pair" in Path(f"/proc/{child}/cmdline").read_bytes():
-                        os.kill(int(child), signal.SIGKILL)
-                        killed.append(child)
+            killed.extend(children())
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
 
     assert measure_all([str(top)], pace=pace, patience=0.0) == [measure(str(top))]
     assert len(killed) == 1
@@ -141,18 +138,16 @@ def test_if_the_other_process_is_lost_one_does_it_all(top: Path) -> None:
 def test_a_stop_ends_both(top: Path) -> None:
     """What the pace raises is passed on; no process and no descriptor is left behind."""
     grow(top, directories=500)
-    before, calls = descriptors(), 0
+    before = descriptors()
 
     def pace(_: int) -> None:
-        nonlocal calls
-        calls += 1
         time.sleep(0.001)
-        if calls == 300:
+        if children():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         measure_all([str(top)], pace=pace, patience=0.0)
-    assert (descriptors(), children()) == (before, 0)
+    assert (descriptors(), children()) == (before, [])
 
 
 def test_it_tells_which_tree_it_begins(root: Path) -> None:

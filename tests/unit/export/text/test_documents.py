@@ -53,6 +53,7 @@ def test_the_report_holds_everything(records: Records) -> None:
         "upper_inodes": 2,
         "upper_measured_at": MOMENT,
         "upper_limit": 1 << 30,
+        "growers": [],
         "log_driver": "json-file",
         "log_allocated": 8192,
         "workload": workload,
