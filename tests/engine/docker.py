@@ -190,6 +190,7 @@ class Registry:
     """Docker's own registry on a free loopback port, which an engine speaks to without TLS."""
 
     def __init__(self) -> None:
+        required_root()
         self._program = required("/usr/bin/docker-registry")
         self._daemon: Daemon | None = None
         self._root: Path | None = None
