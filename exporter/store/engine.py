@@ -18,6 +18,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 
 BACKING_DEVICE = "volumes/backingFsBlockDev"
@@ -28,14 +29,27 @@ _LOOK_EVERY = 8
 stays so, and one that is started later leaves its sign in the root."""
 _STARTED = 19
 """Which of the fields after the name in ``/proc/<pid>/stat`` is the time of the start, counted from 0."""
+_TICK = 1 / os.sysconf("SC_CLK_TCK")
+"""Seconds of one tick: the time of a start is told no finer."""
+
+
+def boot_time() -> float:
+    """When the machine was booted, Unix seconds by the clock as it is set now; the same each time, to the millisecond,
+    until the clock is set. ``btime`` of ``/proc/stat`` is no finer than a second, ``/proc/uptime`` than a hundredth."""
+    # A moment passes between two readings, now and then a long one.
+    apart = (-time.clock_gettime_ns(time.CLOCK_BOOTTIME) + time.clock_gettime_ns(time.CLOCK_REALTIME) for _ in range(5))
+    return round(min(apart) / 1e9, 3)
 
 
 class EngineClock:
     """Tells when engines were started; looks for their processes anew only when those it knows have ended."""
 
-    def __init__(self, *, proc: str = "/proc", now: Callable[[], float] = time.time) -> None:
+    def __init__(self, *, proc: str = "/proc", booted: Callable[[], float] = boot_time) -> None:
+        """*proc* is where the kernel tells of processes; *booted* tells when the machine was booted, Unix seconds by
+        the clock as it is set now."""
         self._proc = proc
-        self._now = now
+        self._booted = booted
+        self._boot = -inf
         self._asked = 0
         self._known: dict[str, tuple[float, tuple[tuple[int, int], ...]]] = {}
 
@@ -44,10 +58,15 @@ class EngineClock:
         tells."""
         device = _made(f"{root}/{BACKING_DEVICE}")
         processes = self._processes(root, device)
-        booted = self._booted() if processes else None
-        ticks = os.sysconf("SC_CLK_TCK")
-        starts = [] if booted is None else [booted + start / ticks for _, start in processes]
+        starts = (self._boot_time() + start * _TICK for _, start in processes)
         return min((moment for moment in (device, *starts) if moment is not None), default=None)
+
+    def _boot_time(self) -> float:
+        """The boot as last told while the clock was not set: a store that did not change must not seem to."""
+        booted = self._booted()
+        if abs(booted - self._boot) > _TICK:
+            self._boot = booted
+        return self._boot
 
     def _processes(self, root: str, device: float | None) -> tuple[tuple[int, int], ...]:
         """The engine's processes and the ticks of their starts: those of the last time while they run and the engine
@@ -81,15 +100,6 @@ class EngineClock:
         # The name, in parentheses, may hold anything.
         fields = self._text(pid, "stat").rpartition(")")[2].split()
         return int(fields[_STARTED]) if len(fields) > _STARTED and fields[_STARTED].isdecimal() else None
-
-    def _booted(self) -> float | None:
-        """When the machine was booted, Unix seconds, by the clock as it is set now; ``btime`` of ``/proc/stat`` is no
-        more precise than a second."""
-        now = self._now()
-        try:
-            return now - float(self._text("uptime").partition(" ")[0])
-        except ValueError:
-            return None
 
     def _text(self, *parts: int | str) -> str:
         try:
