@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from exporter import __version__, settings
 from exporter.export.listen import ListenError
+from exporter.export.webconfig.errors import WebConfigError
 from exporter.store.detect import Root, default_root, roots
 
 DONE, NO, UNUSABLE = 0, 1, 2
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         return run(parser.parse_args(arguments), variables)
     except argparse.ArgumentTypeError as error:
         parser.error(str(error))
-    except (UnusableRoot, ListenError) as error:
+    except (UnusableRoot, ListenError, WebConfigError) as error:
         sys.stderr.write(f"layerstore-exporter: {error}\n")
         return UNUSABLE
     except KeyboardInterrupt:

@@ -1,9 +1,10 @@
 """The service: the daemon's loop, the watch and the web server put together, and taken apart in order."""
 
+import contextlib
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -19,6 +20,7 @@ from exporter.export.exposition import Exposition, process_families
 from exporter.export.metrics import families, vitals_families
 from exporter.export.site import Site
 from exporter.export.web import WebServer
+from exporter.export.webconfig.policy import OPEN, Policy
 from exporter.measure.memory import open_memory
 from exporter.notify import Notifier
 from exporter.sample.demo import Writers, build_demo
@@ -36,7 +38,8 @@ layerstore-exporter: serving the SAMPLE store: made up, and growing by itself. N
 def serve(roots: Sequence[Root], chosen: ServeSettings, *, daemon_config: str) -> int:
     """Serve until SIGTERM or SIGINT; the exit code.
 
-    Raises ListenError where an address cannot be listened on.
+    Raises ListenError where an address cannot be listened on, and WebConfigError where the web configuration is no
+    good.
     """
     clock = SystemClock()
     vitals = Vitals()
@@ -69,7 +72,10 @@ def serve(roots: Sequence[Root], chosen: ServeSettings, *, daemon_config: str) -
         progressed=notifier.alive,
     )
     _on_end(daemon.stop)
-    with WebServer(chosen.listen, site.handle) as server:
+    with (
+        _kept_policy(chosen.web_config, vitals, notifier, is_ready=lambda: exposition.published) as policy,
+        WebServer(chosen.listen, site.handle, policy=policy, counts=vitals) as server,
+    ):
         log = structlog.get_logger()
         log.info(
             "serving",
@@ -77,6 +83,8 @@ def serve(roots: Sequence[Root], chosen: ServeSettings, *, daemon_config: str) -
             roots=[root.path for root in roots],
             addresses=[f"{host}:{port}" for host, port in server.bound],
             path=chosen.telemetry_path,
+            tls=policy().tls is not None,
+            users=policy().users is not None,
         )
         watch.start()
         try:
@@ -100,6 +108,36 @@ def serve_sample(chosen: ServeSettings) -> int:
             return serve([Root(path=str(root), engine="sample")], chosen, daemon_config=f"{directory}/none")
         finally:
             writers.stop()
+
+
+@contextlib.contextmanager
+def _kept_policy(
+    path: str | None, vitals: Vitals, notifier: Notifier, *, is_ready: Callable[[], bool]
+) -> Iterator[Callable[[], Policy]]:
+    """The policy of the web configuration at *path*, kept up to date. SIGHUP reads it again.
+
+    Raises WebConfigError where it cannot be used.
+    """
+    if path is None:
+        # There is nothing to read again, and by default the signal would end the program.
+        signal.signal(signal.SIGHUP, lambda _signal, _frame: None)
+        yield lambda: OPEN
+        return
+    # What only it needs (YAML, bcrypt) takes memory and time to import.
+    from exporter.export.webconfig.keeper import PolicyKeeper  # noqa: PLC0415
+
+    def reloaded() -> None:
+        if is_ready():
+            notifier.ready()
+
+    keeper = PolicyKeeper(path, told=vitals, reloading=notifier.reloading, reloaded=reloaded)
+    signal.signal(signal.SIGHUP, lambda _signal, _frame: keeper.reload())
+    keeper.start()
+    try:
+        yield keeper.policy
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        keeper.stop()
 
 
 def _own_families(vitals: Vitals) -> Callable[[], Iterable[Metric]]:

@@ -191,6 +191,14 @@ LISTEN = Option(
 TELEMETRY_PATH = Option(
     flag="--web.telemetry-path", parse=route, default="/metrics", meaning="Path of the metrics.", metavar="PATH"
 )
+WEB_CONFIG = Option(
+    flag="--web.config.file",
+    parse=absolute_path,
+    default="",
+    meaning="File with TLS, users and headers, in the format of Prometheus' exporter-toolkit. It is read again when "
+    "it, or a file that it names, changes.",
+    metavar="FILE",
+)
 LOG_LEVEL = Option(
     flag="--log.level",
     parse=one_of("debug", "info", "warning", "error"),
@@ -219,6 +227,7 @@ SERVING = (
     IMAGE_LIMIT,
     LISTEN,
     TELEMETRY_PATH,
+    WEB_CONFIG,
 )
 
 
@@ -321,6 +330,8 @@ class ServeSettings:
     image_limit: int
     listen: tuple[str, ...]
     telemetry_path: str
+    web_config: str | None
+    """None for plain HTTP and everybody."""
 
 
 def serve_settings(namespace: argparse.Namespace, environ: Mapping[str, str]) -> ServeSettings:
@@ -339,6 +350,7 @@ def serve_settings(namespace: argparse.Namespace, environ: Mapping[str, str]) ->
         image_limit=namespace.images_limit,
         listen=repeated(namespace, LISTEN, environ),
         telemetry_path=namespace.web_telemetry_path,
+        web_config=namespace.web_config_file or None,
     )
 
 

@@ -8,7 +8,7 @@ import errno
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol
 
@@ -41,6 +41,35 @@ class Reason(enum.StrEnum):
     """The system refused for any other reason: a damaged disk, a filesystem that is not answering."""
     UNEXPECTED = "unexpected"
     """A mistake in the exporter itself."""
+
+
+class Refusal(enum.StrEnum):
+    """Why a client got no answer. Values are label values."""
+
+    CREDENTIALS = "credentials"
+    """No name, an unknown one, or a wrong password."""
+    HANDSHAKE = "handshake"
+    """TLS did not come about: an old version, no certificate or a bad one, or it took too long."""
+    MALFORMED = "malformed"
+    """What came was no request, or one too large."""
+    TIMEOUT = "timeout"
+    """A request did not come to its end."""
+    OVERLOAD = "overload"
+    """Others needed the place, or too many passwords waited to be checked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebVitals:
+    """How the web server is."""
+
+    connections: int = 0
+    """Open now."""
+    refusals: Mapping[Refusal, int] = field(default_factory=lambda: dict.fromkeys(Refusal, 0))
+    """Always every reason."""
+    config_success: bool | None = None
+    """Whether the web configuration could be used when it was last read; None where there is none."""
+    config_last_success: float = 0.0
+    """When it last could, Unix seconds."""
 
 
 _REASONS: Mapping[int, Reason] = {
@@ -95,6 +124,7 @@ class VitalsSnapshot:
     """Directories watched now."""
     watches_expected: int = 0
     """Directories that should be watched now."""
+    web: WebVitals = field(default_factory=WebVitals)
 
 
 class Log(Protocol):
@@ -163,6 +193,7 @@ class Vitals:
         self._watch_overflows = 0
         self._watches = 0
         self._watches_expected = 0
+        self._web = empty.web
 
     def stage(self, stage: Stage) -> StageRun:
         """Run a block as *stage*: ``with vitals.stage(Stage.CATALOG): ...``; what happens to an exception in it,
@@ -215,6 +246,23 @@ class Vitals:
             self._watches = held
             self._watches_expected = expected
 
+    def web_connections(self, count: int, /) -> None:
+        """How many connections the web server has now."""
+        with self._lock:
+            self._web = replace(self._web, connections=count)
+
+    def web_refused(self, reason: Refusal, /) -> None:
+        """Count a client that the web server refused."""
+        with self._lock:
+            refusals = {**self._web.refusals, reason: self._web.refusals[reason] + 1}
+            self._web = replace(self._web, refusals=refusals)
+
+    def web_config_read(self, *, success: bool) -> None:
+        """The web configuration was read and taken over, or could not be."""
+        with self._lock:
+            last = self._clock() if success else self._web.config_last_success
+            self._web = replace(self._web, config_success=success, config_last_success=last)
+
     def snapshot(self) -> VitalsSnapshot:
         """All figures, of one moment."""
         with self._lock:
@@ -227,4 +275,5 @@ class Vitals:
                 watch_overflows=self._watch_overflows,
                 watches=self._watches,
                 watches_expected=self._watches_expected,
+                web=self._web,
             )

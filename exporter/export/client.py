@@ -5,14 +5,15 @@ import contextlib
 import email.utils
 import http
 import socket
-import ssl
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import h11
 import structlog
 
+from exporter.export.gate import Gate
 from exporter.export.messages import Request, Response, plain
+from exporter.vitals import Refusal
 
 Handler = Callable[[Request], Response]
 
@@ -44,10 +45,13 @@ class Limits:
 class Client:
     """A connection, from its acceptance to its end."""
 
-    def __init__(self, accepted: socket.socket, handler: Handler, tls: ssl.SSLContext | None, limits: Limits) -> None:
+    def __init__(self, accepted: socket.socket, peer: str, handler: Handler, gate: Gate, limits: Limits) -> None:
+        """*peer* is the address that it came from."""
         self._socket = accepted
+        self.peer = peer
         self._handler = handler
-        self._tls = tls
+        self.gate = gate
+        self._policy = gate.policy
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._reader = asyncio.StreamReader(limit=_CHUNK, loop=self._loop)
@@ -62,6 +66,8 @@ class Client:
         # Every way in which a connection fails, a limit of time included, is an OSError: it is the client's business.
         with contextlib.suppress(OSError):
             writer = await self._connect()
+            if writer is None:
+                return
             await _Conversation(self, self._reader, writer, self._handler, self._limits).hold()
             writer.close()
             async with asyncio.timeout(self._limits.linger):
@@ -79,22 +85,34 @@ class Client:
         else:
             self._writer.transport.abort()
 
-    async def _connect(self) -> asyncio.StreamWriter:
-        """Take the connection over from its socket; with TLS, shake hands first."""
+    @property
+    def is_current(self) -> bool:
+        """Whether it was admitted under the certificates that are in force now."""
+        return self._policy is self.gate.policy or self._policy.tls is self.gate.policy.tls
+
+    async def _connect(self) -> asyncio.StreamWriter | None:
+        """Take the connection over from its socket; with TLS, shake hands first. None where the client is refused."""
         protocol = asyncio.StreamReaderProtocol(self._reader, loop=self._loop)
-        tls = self._tls is not None
-        transport, _ = await self._loop.connect_accepted_socket(
-            lambda: protocol,
-            self._socket,
-            ssl=self._tls,
-            ssl_handshake_timeout=self._limits.header if tls else None,
-            ssl_shutdown_timeout=self._limits.linger if tls else None,
-        )
-        if not tls:
+        tls = self._policy.tls
+        try:
+            transport, _ = await self._loop.connect_accepted_socket(
+                lambda: protocol,
+                self._socket,
+                ssl=tls,
+                ssl_handshake_timeout=None if tls is None else self._limits.header,
+                ssl_shutdown_timeout=None if tls is None else self._limits.linger,
+            )
+        except OSError as error:
+            self.gate.shaken(self.peer, error)
+            raise
+        self._writer = asyncio.StreamWriter(transport, protocol, self._reader, self._loop)
+        if tls is None:
             # So that waiting for the client means until it took everything. TLS keeps a buffer of its own, which never
             # reports itself empty at a limit of 0.
             transport.set_write_buffer_limits(high=0)
-        self._writer = asyncio.StreamWriter(transport, protocol, self._reader, self._loop)
+        elif not self._policy.admits(transport.get_extra_info("peercert")):
+            self.gate.shaken(self.peer, "the client's certificate has none of the client_allowed_sans")
+            return None
         return self._writer
 
 
@@ -121,8 +139,13 @@ class _Conversation:
         """Answer requests until there are no more."""
         try:
             while (request := await self._request()) is not None:
+                # A certificate that was replaced may have been replaced because nobody should trust it any more.
+                if not self._client.is_current:
+                    return
+                refusal = await self._client.gate.refusal(request, self._client.peer)
+                # Whoever waits for a password's check still waits: an answer under way goes before.
                 self._client.turn(busy=True)
-                await self._send(self._answer(request), head_only=request.method == "HEAD")
+                await self._send(refusal or self._answer(request), head_only=request.method == "HEAD")
                 self._client.turn(busy=False)
                 if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
                     return
@@ -177,6 +200,7 @@ class _Conversation:
         sent last is lost."""
         if self._http.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             return
+        self._client.gate.counts.web_refused(Refusal.TIMEOUT if status == 408 else Refusal.MALFORMED)
         await self._send(plain(status, http.HTTPStatus(status).phrase, ("Connection", "close")), head_only=False)
         if self._writer.can_write_eof():
             self._writer.write_eof()
@@ -186,9 +210,11 @@ class _Conversation:
 
     async def _send(self, response: Response, *, head_only: bool) -> None:
         length = sum(map(len, response.body))
+        said = {name for name, _ in response.headers}
+        added = {"X-Content-Type-Options": "nosniff", **dict(self._client.gate.policy.headers)}
         headers = [
             *response.headers,
-            ("X-Content-Type-Options", "nosniff"),
+            *((name, value) for name, value in added.items() if name not in said),
             ("Content-Length", str(length)),
             ("Date", email.utils.formatdate(usegmt=True)),
         ]

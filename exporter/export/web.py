@@ -8,15 +8,17 @@ many idle or slow clients there are. Requests are answered by a pure function, f
 import asyncio
 import errno
 import socket
-import ssl
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NoReturn
 
 from exporter.export.client import Client, Handler, Limits
+from exporter.export.gate import Counts, Gate
 from exporter.export.listen import listen
+from exporter.export.webconfig.policy import OPEN, Policy
+from exporter.vitals import Refusal
 
 SWITCH_INTERVAL = 0.00005
 """Seconds for which a busy thread may keep the others waiting (``sys.setswitchinterval``).
@@ -37,16 +39,18 @@ class WebServer:
         addresses: Sequence[str],
         handler: Handler,
         *,
-        tls: ssl.SSLContext | None = None,
+        policy: Callable[[], Policy] = lambda: OPEN,
         limits: Limits | None = None,
+        counts: Counts | None = None,
     ) -> None:
         """*addresses* are written ``:10412``, ``127.0.0.1:10412`` or ``[::1]:10412``; port 0 lets the system choose.
 
-        *handler* is called in the server's thread and must not wait for anything. With *tls*, only TLS is spoken.
+        *handler* is called in the server's thread and must not wait for anything. *policy* is asked for each connection
+        and each request; where it has TLS, only TLS is spoken.
         """
         self._addresses = tuple(addresses)
         self._handler = handler
-        self._tls = tls
+        self._gate = Gate(policy, counts=counts)
         self._limits = limits or Limits()
         self._sockets: tuple[socket.socket, ...] = ()
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
@@ -90,7 +94,7 @@ class WebServer:
     async def _serve(self) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
         self._ready.set()
-        crowd = _Crowd(self._limits.connections)
+        crowd = _Crowd(self._limits.connections, self._gate.counts)
         try:
             async with asyncio.TaskGroup() as group:
                 listeners = [group.create_task(self._accept(opened, crowd)) for opened in self._sockets]
@@ -100,19 +104,20 @@ class WebServer:
         finally:
             for opened in self._sockets:
                 opened.close()
+            self._gate.close()
             await crowd.disperse()
 
     async def _accept(self, listener: socket.socket, crowd: "_Crowd") -> NoReturn:
         while True:
             try:
-                accepted, _ = await self._loop.sock_accept(listener)
+                accepted, address = await self._loop.sock_accept(listener)
             except OSError as error:
                 if error.errno in _EXHAUSTED:
                     crowd.make_room()
                 # Otherwise that client is gone again; what else it may be does not pass by trying at once.
                 await asyncio.sleep(0.01)
                 continue
-            crowd.admit(Client(accepted, self._handler, self._tls, self._limits))
+            crowd.admit(Client(accepted, address[0], self._handler, self._gate, self._limits))
             # An accept that succeeds at once lets nobody else run, and in a flood of connections every one does.
             await asyncio.sleep(0)
 
@@ -120,8 +125,9 @@ class WebServer:
 class _Crowd:
     """The clients connected now, at most *limit*."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, counts: Counts) -> None:
         self._limit = limit
+        self._counts = counts
         self._clients: dict[Client, asyncio.Task[None]] = {}
 
     def admit(self, client: Client) -> None:
@@ -130,6 +136,7 @@ class _Crowd:
             self.make_room()
         task = asyncio.get_running_loop().create_task(client.attend())
         self._clients[client] = task
+        self._counts.web_connections(len(self._clients))
         task.add_done_callback(lambda _: self._leave(client))
 
     def make_room(self) -> None:
@@ -138,6 +145,7 @@ class _Crowd:
         if self._clients:
             client = min(self._clients, key=lambda other: (other.busy, other.since))
             self._clients.pop(client).cancel()
+            self._counts.web_refused(Refusal.OVERLOAD)
 
     async def disperse(self) -> None:
         """Cut all connections."""
@@ -148,4 +156,5 @@ class _Crowd:
 
     def _leave(self, client: Client) -> None:
         self._clients.pop(client, None)
+        self._counts.web_connections(len(self._clients))
         client.cut()

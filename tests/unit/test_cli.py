@@ -170,6 +170,16 @@ class TestFlags:
         done = run([f"--path.docker-root={root}", "--web.listen-address=:notaport"])
         assert done.stderr.splitlines()[-1].startswith("layerstore-exporter: ")
 
+    def test_a_web_configuration_that_is_no_good(self, root: Path, tmp_path: Path) -> None:
+        """Exit code 2, and one sentence with file and key: nothing is served under half a configuration."""
+        config = tmp_path / "web.yml"
+        config.write_text("tls_server_config: {cert_fil: a}\n")
+        done = run([f"--path.docker-root={root}", "--web.listen-address=127.0.0.1:0", f"--web.config.file={config}"])
+        assert done.stderr.startswith(
+            f"layerstore-exporter: {config}: tls_server_config.cert_fil: that key is not known"
+        )
+        assert done.stderr.count("\n") == 1
+
     def test_the_version(self) -> None:
         """The exporter's own, and Python's."""
         done = run(["--version"], code=0)

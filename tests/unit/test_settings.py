@@ -22,6 +22,7 @@ DEFAULTS = ServeSettings(
     image_limit=100,
     listen=(":10412",),
     telemetry_path="/metrics",
+    web_config=None,
 )
 
 
@@ -68,6 +69,12 @@ OPTIONS: dict[str, tuple[str, str, ServeSettings, str]] = {
     "--layers.limit": ("LAYERSTORE_LAYERS_LIMIT", "7", replace(DEFAULTS, layer_limit=7), "9"),
     "--images.limit": ("LAYERSTORE_IMAGES_LIMIT", "0", replace(DEFAULTS, image_limit=0), "9"),
     "--web.listen-address": ("LAYERSTORE_WEB_LISTEN_ADDRESS", "[::1]:1", replace(DEFAULTS, listen=("[::1]:1",)), ":9"),
+    "--web.config.file": (
+        "LAYERSTORE_WEB_CONFIG_FILE",
+        "/etc/web.yml",
+        replace(DEFAULTS, web_config="/etc/web.yml"),
+        "/srv/web.yml",
+    ),
     "--web.telemetry-path": ("LAYERSTORE_WEB_TELEMETRY_PATH", "/m", replace(DEFAULTS, telemetry_path="/m"), "/n"),
 }
 every_option = pytest.mark.parametrize("flag", OPTIONS)

@@ -7,7 +7,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 
 from exporter import __version__
 from exporter.export.metrics.family import Gauge, counter, gauge
-from exporter.vitals import VitalsSnapshot
+from exporter.vitals import VitalsSnapshot, WebVitals
 
 
 def vitals_families(
@@ -50,6 +50,32 @@ def vitals_families(
         "Directories that should be watched for changes; more than are watched means that changes are found only by "
         "periodic scans.",
         snapshot.watches_expected,
+    )
+    yield from _web(snapshot.web)
+
+
+def _web(web: WebVitals) -> Iterator[Metric]:
+    yield gauge("layerstore_web_connections", "Connections that the web server has open.", web.connections)
+    refusals = CounterMetricFamily(
+        "layerstore_web_refusals_total",
+        "Clients that the web server refused: credentials is a missing or wrong name or password, handshake is TLS "
+        "that did not come about, malformed no request, timeout a request without an end, overload a place given up.",
+        labels=("reason",),
+    )
+    for reason, count in web.refusals.items():
+        refusals.add_metric((reason.value,), count)
+    yield refusals
+    if web.config_success is None:
+        return
+    yield gauge(
+        "layerstore_web_config_last_reload_successful",
+        "1 where the web configuration could be used when it was last read, 0 where the one before stays in force.",
+        int(web.config_success),
+    )
+    yield gauge(
+        "layerstore_web_config_last_reload_success_timestamp_seconds",
+        "When the web configuration was last read and taken over, in Unix seconds.",
+        web.config_last_success,
     )
 
 

@@ -24,7 +24,7 @@ from exporter.store.catalog import (
     Store,
     Workload,
 )
-from exporter.vitals import Reason, Stage, StageVitals, VitalsSnapshot
+from exporter.vitals import Reason, Refusal, Stage, StageVitals, VitalsSnapshot, WebVitals
 
 SCANNED = 1_760_000_000.0
 """When the scan behind every report here began."""
@@ -275,6 +275,12 @@ def golden_vitals() -> VitalsSnapshot:
         watch_overflows=1,
         watches=6,
         watches_expected=7,
+        web=WebVitals(
+            connections=3,
+            refusals={**empty.web.refusals, Refusal.CREDENTIALS: 5},
+            config_success=False,
+            config_last_success=SCANNED - 3600,
+        ),
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 from exporter.export.client import Limits
 from exporter.export.messages import Request, Response
 from exporter.export.web import WebServer
+from exporter.export.webconfig.policy import Policy
 from tests.requirements import required
 from tests.unit.export.servers import PATIENCE, connected, crowd, echo, exchange, get, serving, until_closed
 
@@ -146,6 +147,7 @@ import resource, sys, threading
 resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
 from exporter.export.messages import plain
 from exporter.export.web import WebServer
+from exporter.export.webconfig.policy import Policy
 with WebServer(["127.0.0.1:0"], lambda request: plain(200, "here")) as server:
     print(server.bound[0][1], flush=True)
     sys.stdin.read()
@@ -176,11 +178,12 @@ class Certificate:
             check=True,
             capture_output=True,
         )
-
-    def server(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.path, self.key)
-        return context
+        self._policy = Policy(tls=context)
+
+    def policy(self) -> Policy:
+        return self._policy
 
     def client(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.path))
@@ -203,7 +206,7 @@ def tls_scrape(port: int, certificate: Certificate) -> bytes:
 def test_scrapes_over_tls_are_answered_beside_handshakes_that_never_end(certificate: Certificate) -> None:
     """A handshake is held to the same limits as a header, and takes nobody else's time."""
     limits = Limits(connections=32)
-    with WebServer(["127.0.0.1:0"], echo, tls=certificate.server(), limits=limits) as server:
+    with WebServer(["127.0.0.1:0"], echo, policy=certificate.policy, limits=limits) as server:
         port = server.bound[0][1]
         with crowd(port, 50), crowd(port, 50, b"\x16\x03\x01\x02\x00\x01"):
             for _ in range(5):
@@ -214,7 +217,7 @@ def test_a_handshake_that_never_ends_is_cut(certificate: Certificate) -> None:
     """After the header's limit a connection without a finished handshake is gone."""
     limits = Limits(header=SHORT)
     with (
-        WebServer(["127.0.0.1:0"], echo, tls=certificate.server(), limits=limits) as server,
+        WebServer(["127.0.0.1:0"], echo, policy=certificate.policy, limits=limits) as server,
         connected(server.bound[0][1], b"\x16\x03\x01") as silent,
     ):
         assert seconds_until_closed(silent) < PATIENCE
@@ -222,7 +225,7 @@ def test_a_handshake_that_never_ends_is_cut(certificate: Certificate) -> None:
 
 def test_plain_http_to_a_tls_port_is_cut(certificate: Certificate) -> None:
     """A client that speaks no TLS learns nothing, and the next one that does is served."""
-    with WebServer(["127.0.0.1:0"], echo, tls=certificate.server()) as server:
+    with WebServer(["127.0.0.1:0"], echo, policy=certificate.policy) as server:
         port = server.bound[0][1]
         assert b"HTTP" not in exchange(port, HEAD)
         assert tls_scrape(port, certificate).endswith(b"GET /tls")

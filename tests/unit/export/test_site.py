@@ -38,7 +38,7 @@ def test_metrics_are_what_the_exposition_says() -> None:
     headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8", "Vary": "Accept, Accept-Encoding"}
     assert headers == dict(response.headers)
     assert 'layerstore_layers{store="overlay2",usage="shared"} 2.0\n' in text(response)
-    assert text(response).endswith("layerstore_watches_expected 7.0\n")
+    assert text(response).endswith("layerstore_web_config_last_reload_success_timestamp_seconds 1.7599964e+09\n")
 
 
 def test_metrics_are_compressed_and_in_openmetrics_for_who_asks() -> None:
