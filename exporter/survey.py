@@ -212,7 +212,9 @@ def summarize(
 
 
 def _logs(store: Store) -> Mapping[ContainerID, int]:
-    directory = f"{store.root}/containers"
+    directory = store.log_directory
+    if directory is None:
+        return {}
     sizes = {container_id: container_log_allocated(directory, container_id) for container_id in store.containers}
     return {container_id: size for container_id, size in sizes.items() if size is not None}
 

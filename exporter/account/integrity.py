@@ -20,6 +20,7 @@ from exporter.store.catalog import (
     ContainerID,
     Directory,
     Layer,
+    Layout,
     Problem,
     ProblemKind,
     Store,
@@ -43,7 +44,6 @@ class _View:
     def __init__(self, store: Store, now: float) -> None:
         self.store = store
         self.now = now
-        self.records = f"{store.root}/image/{store.driver}"
         self.told = _Told(problem.path for problem in store.problems)
         self.missing_parents = {
             layer.parent
@@ -53,15 +53,15 @@ class _View:
 
     def layer(self, chain_id: ChainID) -> str:
         """The path of a layer's record."""
-        return f"{self.records}/layerdb/sha256/{chain_id.removeprefix('sha256:')}"
+        return self.store.layer_record(chain_id)
 
     def container(self, container_id: str) -> str:
         """The path of a container's directory."""
-        return f"{self.store.root}/containers/{container_id}"
+        return self.store.container_record(container_id)
 
     def mount(self, name: str) -> str:
         """The path of a mount's record."""
-        return f"{self.records}/layerdb/mounts/{name}"
+        return self.store.mount_record(name)
 
     def lacks_layer(self, chain_id: ChainID) -> bool:
         """Whether there is no such layer, and no problem that says why."""
@@ -133,17 +133,16 @@ def _loops(layers: Mapping[ChainID, Layer]) -> set[ChainID]:
 def _images(view: _View) -> Iterator[Problem]:
     """Images whose layers are not all there, and names of images that are not there."""
     store = view.store
-    contents = f"{view.records}/imagedb/content/sha256"
     for image in store.images.values():
         absent = [chain_id for chain_id in image.chain_ids if chain_id not in store.layers]
         missing = [chain_id for chain_id in absent if view.lacks_layer(chain_id)]
         if missing and view.missing_parents.isdisjoint(missing):
-            path = f"{contents}/{image.image_id.removeprefix('sha256:')}"
+            path = store.image_record(image.image_id)
             reason = f"{len(missing)} of its {len(image.chain_ids)} layers are not there, the lowest is {missing[0]}"
             yield Problem(kind=ProblemKind.IMAGE_LAYER_MISSING, path=path, reason=reason)
     for image_id in sorted({reference.image_id for reference in store.references} - store.images.keys()):
-        if not view.told.about(f"{contents}/{image_id.removeprefix('sha256:')}"):
-            path = f"{view.records}/repositories.json"
+        if not view.told.about(store.image_record(image_id)):
+            path = f"{store.layer_store}/repositories.json"
             reason = f"it names image {image_id}, which is not there"
             yield Problem(kind=ProblemKind.REFERENCE_IMAGE_MISSING, path=path, reason=reason)
 
@@ -182,24 +181,19 @@ def _directories(view: _View) -> Iterator[Problem]:
                 reason = f"its files should be in {path}/{store.diff_name}, which is not there"
                 yield Problem(kind=ProblemKind.MISSING_DIFF_DIRECTORY, path=record, reason=reason)
             continue
-        yield from _link(view, directory, path)
-        yield from _lower(view, directory, path, known, has_parent)
+        if store.layout is Layout.GRAPHDRIVER:
+            yield from _link(view, directory, path)
+            yield from _lower(view, directory, path, known, has_parent)
 
 
 def _known_short_names(store: Store, used: Iterable[CacheID]) -> set[str]:
     """The short names that a ``lower`` may hold without being wrong itself: those that lead to a directory, those of
     a directory whose link is wrong, and those of a directory that is missed already."""
     there = {*store.directories, *used}
-    known = {short for short, target in store.short_links.items() if _leads_to(store, target) in there}
+    known = {short for short in store.short_links if store.directory_called(short) in there}
     owners = (store.directories.get(name) for name in used)
     known.update(owner.link for owner in owners if owner is not None and owner.link)
     return known
-
-
-def _leads_to(store: Store, target: str) -> CacheID | None:
-    """The storage directory that a short link leads to; None where it leads out of the graph directory."""
-    parts = target.split("/")
-    return CacheID(parts[1]) if len(parts) == 3 and parts[0] == ".." and parts[2] == store.diff_name else None
 
 
 def _link(view: _View, directory: Directory, path: str) -> Iterator[Problem]:
@@ -245,7 +239,7 @@ def _short_links(view: _View) -> Iterator[Problem]:
     claimed = {directory.link for directory in store.directories.values()}
     named = set(named_directories(store))
     for short, target in store.short_links.items():
-        directory = _leads_to(store, target)
+        directory = store.directory_called(short)
         if directory in store.directories or directory in named or short in claimed:
             continue
         path = f"{store.directory_root}/l/{short}"

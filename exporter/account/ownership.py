@@ -209,11 +209,8 @@ def _needed(store: Store, known: Iterable[CacheID]) -> set[CacheID]:
         if directory is not None and directory.lower:
             short_names.update(directory.lower)
     needed = {name for name, directory in store.directories.items() if directory.link in short_names}
-    for short in short_names:
-        parts = store.short_links.get(short, "").split("/")
-        if len(parts) == 3:
-            needed.add(CacheID(parts[1]))
-    return needed
+    led_to = map(store.directory_called, short_names)
+    return needed | {name for name in led_to if name is not None}
 
 
 def _is_in_use(store: Store, directory: Directory) -> bool:

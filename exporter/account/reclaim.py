@@ -147,7 +147,6 @@ class _Whole:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._records = f"{store.root}/image/{store.driver}"
         self._above: dict[ChainID, set[ChainID]] = defaultdict(set)
         for layer in store.layers.values():
             if layer.parent is not None:
@@ -172,7 +171,9 @@ class _Whole:
             directories |= store.cache_directories - kept
         return Removable(
             directories=frozenset(name for name in directories if name is not None and name in store.directories),
-            records=frozenset((*self._image_records(images), *self._mount_records(mounts), *map(self._layer, layers))),
+            records=frozenset(
+                (*self._image_records(images), *self._mount_records(mounts), *map(store.layer_record, layers))
+            ),
         )
 
     def _layers_without(self, images: frozenset[ImageID], mounts: frozenset[str], cache: bool) -> set[ChainID]:
@@ -181,8 +182,8 @@ class _Whole:
         gone: list[ChainID] = list(store.cache_layers) if cache else []
         kept: set[ChainID] = set() if cache else set(store.cache_layers)
         for image in store.images.values():
-            if image.chain_ids:
-                (gone.append if image.image_id in images else kept.add)(image.chain_ids[-1])
+            for top in image.tops:
+                (gone.append if image.image_id in images else kept.add)(top)
         for mount in store.mounts.values():
             if mount.parent is not None:
                 (gone.append if mount.name in mounts else kept.add)(mount.parent)
@@ -200,17 +201,14 @@ class _Whole:
                 at = store.layers[at].parent
         return found
 
-    def _layer(self, chain_id: ChainID) -> str:
-        return f"{self._records}/layerdb/sha256/{chain_id.removeprefix('sha256:')}"
-
     def _image_records(self, images: Iterable[ImageID]) -> Iterable[str]:
         for image_id in images:
             for part in ("content", "metadata"):
-                yield f"{self._records}/imagedb/{part}/sha256/{image_id.removeprefix('sha256:')}"
+                yield f"{self._store.layer_store}/imagedb/{part}/sha256/{image_id.removeprefix('sha256:')}"
 
     def _mount_records(self, mounts: Iterable[str]) -> Iterable[str]:
         for name in mounts:
             if name in self._store.mounts:
-                yield f"{self._records}/layerdb/mounts/{name}"
+                yield self._store.mount_record(name)
             if name in self._store.containers:
-                yield f"{self._store.root}/containers/{name}"
+                yield self._store.container_record(name)

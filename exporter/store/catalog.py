@@ -1,37 +1,62 @@
 """The catalog: what an engine's own records say lies on this host, as frozen values.
 
-Every value here is engine-neutral, so that each later room (measure, account, export) reads a Docker graphdriver and a
-containerd snapshotter alike. Nothing here touches a disk.
-
-Identities keep the form that the engine writes (``sha256:`` and 64 hex digits where it has it), and each has its
-own type, so that the type checker stops a diff ID from being used where a chain ID is meant.
+Nothing here touches a disk. What single records say is in ``exporter/store/entries.py``, and can be had from here.
 """
 
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NewType
 
-ChainID = NewType("ChainID", str)
-"""``sha256:<hex>``: identifies a layer *and all layers below it* (OCI image specification, "Layer ChainID")."""
+from exporter.store.entries import (
+    Blob,
+    CacheID,
+    ChainID,
+    Container,
+    ContainerID,
+    ContainerState,
+    DiffID,
+    Directory,
+    HistoryEntry,
+    Image,
+    ImageID,
+    Layer,
+    Mount,
+    MountPoint,
+    Reference,
+    Removal,
+    Workload,
+    WriteSet,
+    short_id,
+)
 
-DiffID = NewType("DiffID", str)
-"""``sha256:<hex>`` of one layer's uncompressed tar, whatever lies below it."""
-
-CacheID = NewType("CacheID", str)
-"""The name of a storage directory (``overlay2/<cache-id>``); random, so the same layer has another one on every
-host."""
-
-ImageID = NewType("ImageID", str)
-"""``sha256:<hex>`` of the image's configuration."""
-
-ContainerID = NewType("ContainerID", str)
-"""64 hex digits, without a prefix."""
-
-
-def short_id(identity: str) -> str:
-    """The first 12 hex digits of an identity, without its algorithm: as engines print it."""
-    return identity.removeprefix("sha256:")[:12]
+__all__ = [
+    "Blob",
+    "CacheID",
+    "Catalog",
+    "ChainID",
+    "Container",
+    "ContainerID",
+    "ContainerState",
+    "DiffID",
+    "Directory",
+    "HistoryEntry",
+    "Image",
+    "ImageID",
+    "Layer",
+    "Layout",
+    "Mount",
+    "MountPoint",
+    "Places",
+    "Problem",
+    "ProblemKind",
+    "Reference",
+    "Removal",
+    "Source",
+    "Store",
+    "Workload",
+    "WriteSet",
+    "short_id",
+]
 
 
 class Source(enum.StrEnum):
@@ -49,6 +74,15 @@ class Source(enum.StrEnum):
     IMAGES = "images"
     REFERENCES = "references"
     CONTAINERS = "containers"
+
+
+class Layout(enum.Enum):
+    """How an engine lays out its storage."""
+
+    GRAPHDRIVER = enum.auto()
+    """Docker's own: a record file for everything; storage directories know each other by short names in ``l/``."""
+    SNAPSHOTTER = enum.auto()
+    """containerd's: databases; storage directories are numbered, and only the databases tell what lies on what."""
 
 
 class ProblemKind(enum.StrEnum):
@@ -88,191 +122,24 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
-    """A read-only layer: ``image/<driver>/layerdb/sha256/<hex>/``."""
+class Places:
+    """Where records are that are not where Docker's graph drivers have them: absolute paths. What lies in a database
+    goes by the database's path and the way to it inside."""
 
-    chain_id: ChainID
-    diff_id: DiffID
-    parent: ChainID | None
-    """The layer below; None on a base layer."""
-    cache_id: CacheID | None
-    """The storage directory; None where the record is missing or empty (a problem says so)."""
-    size: int | None
-    """Apparent bytes as the engine recorded them when it made the layer; None where unknown."""
-    chain_id_recomputes: bool
-    """Whether ``sha256(parent + " " + diff_id)`` gives the name that the layer is stored by."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryEntry:
-    """One step of an image's history; the k-th that is not ``empty_layer`` made the k-th layer."""
-
-    created: float | None
-    created_by: str
-    comment: str
-    empty_layer: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
-    """An image's configuration: ``imagedb/content/sha256/<hex>``, with ``imagedb/metadata/sha256/<hex>/``."""
-
-    image_id: ImageID
-    diff_ids: tuple[DiffID, ...]
-    """Base first."""
-    chain_ids: tuple[ChainID, ...]
-    """The layers that the diff IDs name, base first: computed, never read."""
-    created: float | None
-    """Unix seconds; None where the configuration does not say."""
-    parent: ImageID | None
-    """The image that this one was built on; only classic builds and commits record it."""
-    platform: str
-    """``os/architecture``, as the configuration says; empty where it does not."""
-    history: tuple[HistoryEntry, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Reference:
-    """One name of an image, from ``repositories.json``: a tag or a manifest digest, never both."""
-
-    repository: str
-    tag: str
-    """Empty for a reference by digest."""
-    digest: str
-    """``sha256:<hex>`` of the manifest; empty for a reference by tag."""
-    image_id: ImageID
-
-
-class ContainerState(enum.StrEnum):
-    """The engine's own six states (``docker ps --filter status=``)."""
-
-    CREATED = "created"
-    RUNNING = "running"
-    PAUSED = "paused"
-    RESTARTING = "restarting"
-    EXITED = "exited"
-    DEAD = "dead"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MountPoint:
-    """A volume, bind or tmpfs inside a container: bytes written there are *not* in its upper layer."""
-
-    destination: str
-    kind: str
-    """``volume``, ``bind`` or ``tmpfs``."""
-    name: str
-    """The volume's name; empty for others."""
-    source: str
-    writable: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
-    """Who a container belongs to, from its labels: Compose's, and Kubernetes' as a CRI shim sets them. Empty
-    where unset."""
-
-    compose_project: str = ""
-    compose_service: str = ""
-    namespace: str = ""
-    pod: str = ""
-    container: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
-    """A container in any state: ``containers/<id>/config.v2.json`` and ``hostconfig.json``."""
-
-    container_id: ContainerID
-    name: str
-    """Without the leading slash that the engine stores."""
-    image_reference: str
-    """What the user asked for (``Config.Image``): a name or an ID."""
-    image_id: ImageID | None
-    driver: str
-    state: ContainerState | None
-    """None where the record that tells it cannot be read."""
-    pid: int
-    created: float | None
-    removing: bool
-    """The engine is removing it: parts of it may be gone already, which is no damage."""
-    log_driver: str
-    upper_limit: int | None
-    """Bytes that the engine lets the upper layer hold (``StorageOpt.size``); None where no limit is set."""
-    workload: Workload
-    mount_points: tuple[MountPoint, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
-    """A writable layer: ``layerdb/mounts/<name>/``. The name is a container ID, or a builder's or an image
-    mount's own."""
-
-    name: str
-    mount_id: CacheID | None
-    """The upper layer's storage directory; None where the record is not written yet or is damaged."""
-    init_id: CacheID | None
-    """The init layer's: what the engine lays between image and upper (hostname, hosts, resolv.conf)."""
-    parent: ChainID | None
-    """The topmost read-only layer below; None on a container from scratch."""
-    modified: float
-    """When the record's directory last changed, Unix seconds: a young one may be half written."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Directory:
-    """One storage directory: ``overlay2/<name>/``."""
-
-    name: CacheID
-    link: str | None
-    """Its short name in ``l/``; empty where the record is (power loss), None where there is no record."""
-    lower: tuple[str, ...] | None
-    """Short names of the layers below, nearest first; empty where the record is, None where there is none (a base)."""
-    committed: bool
-    """Has been a parent at least once. An unused top layer lacks it, so it is no type marker."""
-    has_diff: bool
-    has_work: bool
-    has_merged: bool
-    """Mounted now: the engine makes ``merged`` when it mounts and removes it after."""
-    modified: float
-    """When the directory's own entries last changed, Unix seconds."""
-    linked: float | None = None
-    """When its ``link`` was written, Unix seconds: the engine does that once, when it makes the directory. None where
-    there is no such record."""
-
-    @property
-    def made(self) -> float:
-        """When the engine made it, Unix seconds; without a ``link`` not before its entries last changed."""
-        return self.modified if self.linked is None else self.linked
-
-    @property
-    def is_init(self) -> bool:
-        """Whether it is the init layer of a container."""
-        return self.name.endswith("-init")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removal:
-    """A layer that the engine is removing, or failed to: ``layerdb/sha256/<hex>-<random>-removing/``. It is no layer
-    any more; its storage directory goes before its record does."""
-
-    record: str
-    """The record's absolute path."""
-    cache_id: CacheID | None
-    """The storage directory, which may be gone; None where the record does not name it any more."""
-    renamed: float
-    """When its removal was begun, Unix seconds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteSet:
-    """A layer's record while its files are unpacked: ``layerdb/tmp/write-set-<random>/``. The last step of a pull, load
-    or build renames it to the layer's record; one that the engine died over stays for good."""
-
-    record: str
-    """The record's absolute path."""
-    modified: float
-    """When anything in it was last written, Unix seconds."""
+    roots: tuple[str, ...]
+    """The directories whose disk is that of the engine: containerd's, and Docker's where that is another one."""
+    containerd: str
+    """containerd's ``root``."""
+    snapshots: str
+    """Where the rows of layers and writable layers are."""
+    blobs: str
+    """The directory that holds content, by the digits of its digest."""
+    containers: str
+    """Where containers are, one a name."""
+    logs: str | None
+    """Docker's directory ``containers``, which has the logs; None where Docker has no part in it."""
+    cache: str
+    """The build cache's database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,15 +152,17 @@ class Store:
     name: str
     """The label ``store``: ``overlay2``, ``100000.100000/overlay2``, ``containerd/moby``."""
     engine: str
-    """``docker``, ``sample``, later ``containerd``."""
+    """``docker``, ``sample``, ``containerd``."""
     driver: str
+    """A graph driver or a snapshotter."""
     root: str
-    """The engine's root: what ``docker info`` calls Docker Root Dir, userns-remap's sub-root included."""
+    """The engine's root: what ``docker info`` calls Docker Root Dir, userns-remap's sub-root included; where Docker has
+    no part in it, containerd's ``root``."""
     active: bool
     """Whether the engine uses it now; False for what a switch of drivers left behind."""
     measurable: bool
-    """Whether this exporter can measure the driver; False for vfs, btrfs and zfs, which are named and not
-    guessed at."""
+    """Whether this exporter can measure the driver; False for vfs, btrfs and zfs, and for snapshotters but overlayfs,
+    which are named and not guessed at."""
     directory_root: str
     """The absolute path that holds the storage directories."""
     diff_name: str = "diff"
@@ -308,6 +177,19 @@ class Store:
     """``l/<short name>`` → the symlink's target, as stored (``../<cache-id>/diff``)."""
     internal: frozenset[str] = frozenset()
     """Entries of the directory root that are no storage directories: the short links, what the engine tries out."""
+    layout: Layout = Layout.GRAPHDRIVER
+    places: Places | None = None
+    """Where its records are; None where they are where Docker's graph drivers have them."""
+    speaks: bool = True
+    """Whether it is the one store of its storage directory that has what belongs to none: directories that nothing
+    names, and the directory's own blocks. Several namespaces of containerd share one."""
+    stages: frozenset[CacheID] = frozenset()
+    """Read-only storage directories that are recorded and are neither layers nor init layers of containers: the init
+    layers of a build's steps, on which its layers lie."""
+    leased: frozenset[CacheID] = frozenset()
+    """Storage directories that a lease keeps: of a pull or a build under way."""
+    content: Mapping[str, Blob] = field(default_factory=dict)
+    """By digest."""
     removals: tuple[Removal, ...] = ()
     write_sets: tuple[WriteSet, ...] = ()
     cache_directories: frozenset[CacheID] = frozenset()
@@ -328,6 +210,49 @@ class Store:
     def diff_path(self, directory: CacheID) -> str:
         """The absolute path of a storage directory's files: for a container's directory, its upper layer."""
         return f"{self.directory_root}/{directory}/{self.diff_name}"
+
+    def layer_record(self, chain_id: ChainID) -> str:
+        """The path of a layer's record, there or not."""
+        if self.places is not None:
+            return f"{self.places.snapshots}/{chain_id}"
+        return f"{self.layer_store}/layerdb/sha256/{chain_id.removeprefix('sha256:')}"
+
+    def mount_record(self, name: str) -> str:
+        """The path of a writable layer's record, there or not."""
+        return f"{self.layer_store}/layerdb/mounts/{name}" if self.places is None else f"{self.places.snapshots}/{name}"
+
+    def image_record(self, image_id: ImageID) -> str:
+        """The path of what an image's ID is the digest of, there or not."""
+        above = f"{self.layer_store}/imagedb/content/sha256" if self.places is None else self.places.blobs
+        return f"{above}/{image_id.removeprefix('sha256:')}"
+
+    def container_record(self, container: str) -> str:
+        """The path of a container's directory or row, there or not."""
+        return f"{self.root}/containers/{container}" if self.places is None else f"{self.places.containers}/{container}"
+
+    @property
+    def layer_store(self) -> str:
+        """Where a graph driver's layers and images are recorded."""
+        return f"{self.root}/image/{self.driver}"
+
+    @property
+    def log_directory(self) -> str | None:
+        """Docker's directory ``containers``; None where Docker has no part in it."""
+        return f"{self.root}/containers" if self.places is None else self.places.logs
+
+    @property
+    def cache_record(self) -> str:
+        """The path of the database that names what the build cache has."""
+        return f"{self.root}/buildkit/snapshots.db" if self.places is None else self.places.cache
+
+    def directory_called(self, short_name: str) -> CacheID | None:
+        """The storage directory that an entry of ``lower`` leads to; None where that is not there, or no storage
+        directory."""
+        if self.layout is Layout.SNAPSHOTTER:
+            return CacheID(short_name) if short_name in self.directories else None
+        parts = self.short_links.get(short_name, "").split("/")
+        known = len(parts) == 3 and parts[0] == ".." and parts[2] == self.diff_name
+        return CacheID(parts[1]) if known and parts[1] not in {"", ".", ".."} else None
 
     def upper_of(self, container: ContainerID) -> CacheID | None:
         """The storage directory of a container's upper layer; None where no record tells."""

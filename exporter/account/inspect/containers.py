@@ -31,7 +31,7 @@ def container_view(index: StoreIndex, container: Container, look: Look) -> Conta
     """A container, from its image down to what it wrote."""
     store, container_id = index.store, container.container_id
     files = look(store, container_id)
-    record, mount_record = index.container_record(container_id), index.mount_record(container_id)
+    record, mount_record = index.store.container_record(container_id), index.store.mount_record(container_id)
     mount = store.mounts.get(container_id)
     upper = None if mount is None or mount.mount_id is None else directory_view(index, mount.mount_id)
     init = None if mount is None or mount.init_id is None else directory_view(index, mount.init_id)
@@ -85,7 +85,7 @@ def is_log(container_id: ContainerID, path: str) -> bool:
 
 def _lower_chain(index: StoreIndex, upper: DirectoryView, init: DirectoryView | None) -> Iterator[LowerStep]:
     for short_name in upper.lower or ():
-        target = index.directory_at(short_name)
+        target = index.store.directory_called(short_name)
         layers = () if target is None else index.layers_of_directory.get(target, ())
         yield LowerStep(
             short_name=short_name,

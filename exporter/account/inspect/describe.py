@@ -18,7 +18,7 @@ def directory_view(index: StoreIndex, name: CacheID) -> DirectoryView:
         there=directory is not None,
         diff_path=store.diff_path(name),
         short_name=link,
-        short_name_leads_here=index.directory_at(link) == name if link else None,
+        short_name_leads_here=index.store.directory_called(link) == name if link else None,
         lower=None if directory is None else directory.lower,
         committed=None if directory is None else directory.committed,
         mounted=None if directory is None else directory.has_merged,
@@ -36,7 +36,7 @@ def layer_view(index: StoreIndex, chain_id: ChainID, *, of: Image | None = None)
     if layer is not None:
         diff_id = layer.diff_id
     return LayerView(
-        record=index.layer_record(chain_id),
+        record=index.store.layer_record(chain_id),
         there=layer is not None,
         chain_id=chain_id,
         diff_id=diff_id,
@@ -88,7 +88,7 @@ def image_view(index: StoreIndex, image_id: ImageID) -> ImageView:
     image = index.store.images.get(image_id)
     layers = () if image is None else tuple(layer_view(index, chain_id, of=image) for chain_id in image.chain_ids)
     use = index.report.image_use.get(image_id)
-    record = index.image_record(image_id)
+    record = index.store.image_record(image_id)
     return ImageView(
         record=record,
         there=image is not None,

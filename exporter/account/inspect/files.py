@@ -23,8 +23,11 @@ def look(store: Store, container: ContainerID) -> ContainerFiles:
     """
     mount = store.mounts.get(container)
     init = None if mount is None else mount.init_id
+    records = store.log_directory
     return ContainerFiles(
-        own=entries_below(f"{store.root}/containers/{container}", enter=lambda path: path == "local-logs"),
+        own=None
+        if records is None
+        else entries_below(f"{records}/{container}", enter=lambda path: path == "local-logs"),
         init=None if init is None else entries_below(store.diff_path(init)),
     )
 

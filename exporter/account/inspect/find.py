@@ -94,7 +94,7 @@ def _layer_claims(index: StoreIndex, name: CacheID) -> Iterator[Claim]:
     for chain_id in index.layers_of_directory.get(name, ()):
         yield Claim(
             owner=index.layer_owner(chain_id),
-            record=f"{index.layer_record(chain_id)}/cache-id",
+            record=f"{index.store.layer_record(chain_id)}/cache-id",
             mount=None,
             layer=layer_match(index, chain_id),
             container=None,
@@ -109,7 +109,7 @@ def _mount_claims(index: StoreIndex, name: CacheID, look: Look) -> Iterator[Clai
         owner = Owner.CONTAINER_UPPER if is_upper else Owner.CONTAINER_INIT
         yield Claim(
             owner=Owner.OTHER_MOUNT if container is None else owner,
-            record=f"{index.mount_record(mount_name)}/{'mount-id' if is_upper else 'init-id'}",
+            record=f"{index.store.mount_record(mount_name)}/{'mount-id' if is_upper else 'init-id'}",
             mount=mount_name,
             layer=None,
             container=None if container is None else container_view(index, container, look),
@@ -118,8 +118,7 @@ def _mount_claims(index: StoreIndex, name: CacheID, look: Look) -> Iterator[Clai
 
 def _other_claims(store: Store, name: CacheID) -> Iterator[Claim]:
     if name in store.cache_directories:
-        record = f"{store.root}/buildkit/snapshots.db"
-        yield Claim(owner=Owner.BUILD_CACHE, record=record, mount=None, layer=None, container=None)
+        yield Claim(owner=Owner.BUILD_CACHE, record=store.cache_record, mount=None, layer=None, container=None)
     for removal in store.removals:
         if removal.cache_id == name:
             record = f"{removal.record}/cache-id"

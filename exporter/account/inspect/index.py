@@ -112,26 +112,6 @@ class StoreIndex:
 
     # Records
 
-    @property
-    def _layer_store(self) -> str:
-        return f"{self.store.root}/image/{self.store.driver}"
-
-    def layer_record(self, chain_id: ChainID) -> str:
-        """Where a layer's record is, or should be."""
-        return f"{self._layer_store}/layerdb/sha256/{chain_id.removeprefix('sha256:')}"
-
-    def image_record(self, image_id: ImageID) -> str:
-        """Where an image's configuration is, or should be."""
-        return f"{self._layer_store}/imagedb/content/sha256/{image_id.removeprefix('sha256:')}"
-
-    def mount_record(self, name: str) -> str:
-        """Where a writable layer's record is, or should be."""
-        return f"{self._layer_store}/layerdb/mounts/{name}"
-
-    def container_record(self, container_id: ContainerID) -> str:
-        """Where a container's directory is."""
-        return f"{self.store.root}/containers/{container_id}"
-
     def problems_at(self, paths: Iterable[str]) -> tuple[Problem, ...]:
         """The store's problems with these records and directories, and with all that is in them."""
         wanted = set(paths)
@@ -145,16 +125,10 @@ class StoreIndex:
         """All storage directories that are on disk or that a record names."""
         return {*self.store.directories, *self.layers_of_directory, *self.mounts_of_directory}
 
-    def directory_at(self, short_name: str) -> CacheID | None:
-        """Where ``l/<short name>`` leads; None where it is not there or leads out of the graph directory."""
-        parts = self.store.short_links.get(short_name, "").split("/")
-        known = len(parts) == 3 and parts[0] == ".." and parts[2] == self.store.diff_name
-        return CacheID(parts[1]) if known and parts[1] not in {"", ".", ".."} else None
-
     def directories_called(self, short_name: str) -> tuple[CacheID, ...]:
         """The directories that a short name stands for: where it leads, and those whose own record says so. They are
         one, unless damaged."""
-        target = self.directory_at(short_name)
+        target = self.store.directory_called(short_name)
         named = self.links_to_directory.get(short_name, ())
         return tuple(dict.fromkeys((*(() if target is None else (target,)), *named)))
 
@@ -164,7 +138,7 @@ class StoreIndex:
             sorted(
                 other.name
                 for other in self.store.directories.values()
-                if any(self.directory_at(short_name) == directory for short_name in other.lower or ())
+                if any(self.store.directory_called(short_name) == directory for short_name in other.lower or ())
             )
         )
 
