@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
-from exporter.store.catalog import Catalog
+from exporter.store.catalog import Catalog, Source
 
 
 class Notices:
@@ -30,6 +30,14 @@ def notices(catalog: Catalog, roots: Iterable[str]) -> Mapping[tuple[str, str], 
         )
         for store in catalog.stores
         if not store.measurable
+    }
+    found |= {
+        ("mounts cannot be seen", store.name): (
+            "no orphans are told, for what is mounted must not count as one: in a container, mount the engine's root "
+            "with the propagation rslave (HostToContainer), or share the host's process namespace"
+        )
+        for store in catalog.stores
+        if store.measurable and store.active and Source.OVERLAYS in store.unread
     }
     unreadable = {problem.path for problem in catalog.problems}
     for root in roots:

@@ -96,7 +96,7 @@ class RecordSurvey:
         settled = known is not None and not known.doubts and not known.untold
         if known is not None and settled and checked.checked is store and checked.at < now:
             return known
-        return classify(store, now=now, previous=None if known is None else known.candidates)
+        return classify(store, now=now, previous=known)
 
 
 HOLDS = 60.0

@@ -25,7 +25,8 @@ class Owner(enum.StrEnum):
     """A writable layer that is recorded, belongs to no container, is not mounted, and is older than the running engine
     or than a day: left over from a build that was cut off. The engine never removes it."""
     REMOVING = "removing"
-    """A layer that the engine is removing, or failed to: it tries again when it is shut down in good order."""
+    """A layer that the engine is removing, or failed to: it tries again when it is shut down in good order. Also what
+    the running engine's records named until lately: it deletes the record of a build's cache first, then its files."""
     IN_FLIGHT = "in_flight"
     """Something that is being made or used at this moment: no record names it yet, but it is mounted, or made within
     the last minute, or a layer's record is being written; also the writable layer of a build step."""
@@ -50,6 +51,10 @@ class Doubt(enum.StrEnum):
     """A layer's record is being written, and it is one of the youngest."""
     STEP = "step"
     """It is recorded as a writable layer of no container, which a build step may be using."""
+    RELEASED = "released"
+    """A record named it at an earlier scan, and the same engine still runs: it is being removed."""
+    FOREIGN = "foreign"
+    """The engine gives no directory such a name: somebody else made it."""
     UNREAD = "unread"
     """Not everything that could name it was read, or is there."""
     START_UNKNOWN = "start_unknown"
@@ -72,6 +77,10 @@ class Ownership:
     """What is known of those that no record names, or none that tells whose they are."""
     candidates: frozenset[CacheID] = frozenset()
     """What an orphan can be at the next scan."""
+    named: frozenset[CacheID] = frozenset()
+    """What records named, now or at the last scan that read all of them."""
+    released: Mapping[CacheID, float] = field(default_factory=dict)
+    """What records do not name any more, and since when that is so, Unix seconds."""
     untold: frozenset[Owner] = frozenset()
     """The owners of which not all directories could be told."""
 

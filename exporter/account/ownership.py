@@ -2,10 +2,12 @@
 
 Nothing is called an orphan that could be anything else, for people delete orphans. A storage directory is one only if
 
+- its name is one that the engine gives;
 - no record names it: no layer, no layer that is being removed, no writable layer, no row of the build cache. The
   directories are listed before the records are read, so a record that is older than its directory cannot be missed;
-- it is in the lower chain of no directory that a record names;
-- no overlay mount uses it;
+- no record named it while the engine was running that runs now, as far as that was seen;
+- it is in the lower chain of no directory that may be somebody's;
+- no overlay mount uses it, and the mounts where the engine mounts can be seen;
 - it was made before the running engine was started, for what the engine holds in memory alone (a pull, a build step)
   does not outlive it;
 - all this was so at the scan before, too;
@@ -13,11 +15,23 @@ Nothing is called an orphan that could be anything else, for people delete orpha
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from exporter.account.owners import DRIVER_DIRECTORY, Doubt, Owner, Ownership
 from exporter.account.sharing import chain
-from exporter.store.catalog import CacheID, ChainID, ContainerID, Directory, Mount, Source, Store
+from exporter.store.catalog import (
+    CacheID,
+    ChainID,
+    ContainerID,
+    ContainerState,
+    Directory,
+    Layout,
+    Mount,
+    Source,
+    Store,
+)
 
 MARGIN = 1.0
 """Seconds that a directory must be older than the engine's start."""
@@ -28,33 +42,62 @@ LASTING = 86_400.0
 """Seconds after which something that only lasts as long as a step of the engine's work is left over, whether or not the
 engine was started since: no build step and no layer takes a day."""
 
+_NAMES = {
+    Layout.GRAPHDRIVER: re.compile(r"[0-9a-f]{64}(-init)?|[0-9a-z]{25}"),
+    Layout.SNAPSHOTTER: re.compile(r"[0-9]+|new-[0-9]+"),
+}
+"""What engines call storage directories."""
+_OF_BUILDER = 25
+"""Characters of those names that BuildKit gives."""
 
-def classify(store: Store, *, now: float, previous: frozenset[CacheID] | None = None) -> Ownership:
+
+def classify(store: Store, *, now: float, previous: Ownership | None = None) -> Ownership:
     """The owner of each entry of the store's driver's directory.
 
     Args:
         store: what was read at *now*, Unix seconds.
         now: when.
-        previous: the candidates of the scan before; None where there was none.
+        previous: what the scan before gave; None where there was none.
     """
-    named = dict(_named(store, now))
+    names = dict(_named(store, now))
+    complete = knows_all_names(store, now)
+    named, released = _remembered(store, names, now=now, complete=complete, previous=previous)
     owners: dict[CacheID, Owner] = {CacheID(name): Owner.INTERNAL for name in (*store.internal, DRIVER_DIRECTORY)}
     unnamed = {}
     for name, directory in store.directories.items():
-        if (owner := named.get(name)) is None:
+        if (owner := names.get(name)) is None:
             unnamed[name] = directory
         else:
             owners[name] = owner
-    complete = knows_all_names(store, now)
-    doubts = dict(_doubts(store, unnamed, named, now=now, complete=complete, previous=previous or frozenset()))
+    view = _View(store=store, named=names, unnamed=unnamed, released=released, now=now, complete=complete)
+    doubts = dict(_doubts(view, frozenset() if previous is None else previous.candidates))
     owners.update((name, _owner_in(doubt)) for name, doubt in doubts.items())
-    doubts.update((name, Doubt.STEP) for name in store.directories if named.get(name) is Owner.IN_FLIGHT)
+    doubts.update((name, Doubt.STEP) for name in store.directories if names.get(name) is Owner.IN_FLIGHT)
     return Ownership(
         owners=owners,
         doubts=doubts,
         candidates=frozenset(name for name, doubt in doubts.items() if doubt in {Doubt.FIRST, Doubt.NONE}),
+        named=named,
+        released=released,
         untold=frozenset(_untold(store, complete, doubts.values(), first=previous is None)),
     )
+
+
+def _remembered(
+    store: Store, names: Collection[CacheID], *, now: float, complete: bool, previous: Ownership | None
+) -> tuple[frozenset[CacheID], Mapping[CacheID, float]]:
+    """What has been named, and what is so no more, since when; the latter only while the engine runs that may be
+    removing it."""
+    named = frozenset(name for name in store.directories if name in names)
+    if previous is None:
+        return named, {}
+    gone = {name: at for name, at in previous.released.items() if not is_left(store, at, now)}
+    if complete:
+        gone.update((name, now) for name in previous.named if name not in gone)
+    else:
+        named |= previous.named
+    there = ((name, at) for name, at in gone.items() if name in store.directories and name not in names)
+    return named, dict(there)
 
 
 # What records name
@@ -153,40 +196,51 @@ def _is_older(store: Store, moment: float) -> bool:
 # What no record names
 
 
-def _doubts(
-    store: Store,
-    unnamed: Mapping[CacheID, Directory],
-    named: Iterable[CacheID],
-    *,
-    now: float,
-    complete: bool,
-    previous: frozenset[CacheID],
-) -> Iterator[tuple[CacheID, Doubt]]:
-    if not unnamed:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _View:
+    """A store, and what is known of its storage directories."""
+
+    store: Store
+    named: Collection[CacheID]
+    unnamed: Mapping[CacheID, Directory]
+    released: Collection[CacheID]
+    now: float
+    complete: bool
+
+
+def _doubts(view: _View, candidates: Collection[CacheID]) -> Iterator[tuple[CacheID, Doubt]]:
+    """What is known of each directory that no record names; *candidates* are those of the scan before."""
+    if not view.unnamed:
         return
-    in_use = (name for name, directory in unnamed.items() if _is_in_use(store, directory))
-    needed = _needed(store, (*named, *in_use))
-    writing = _being_written(store, unnamed, now)
-    for name, directory in unnamed.items():
+    certain = {name: doubt for name in view.unnamed if (doubt := _doubt_of(view, name)) is not None}
+    needed, unclear = _needed(view, (*view.named, *certain))
+    writing = _being_written(view)
+    for name, directory in view.unnamed.items():
         if name in needed:
             yield name, Doubt.NEEDED
-        elif _is_in_use(store, directory):
-            yield name, Doubt.MOUNTED
-        elif not _is_older(store, directory.made):
-            yield name, _doubt_of_young(store, directory, now, writing)
-        elif not complete:
+        elif name in certain:
+            may_be_written = name in writing and certain[name] in {Doubt.YOUNGER, Doubt.START_UNKNOWN}
+            yield name, Doubt.WRITING if may_be_written else certain[name]
+        elif not view.complete or unclear(directory):
             yield name, Doubt.UNREAD
         else:
-            yield name, Doubt.NONE if name in previous else Doubt.FIRST
+            yield name, Doubt.NONE if name in candidates else Doubt.FIRST
 
 
-def _doubt_of_young(store: Store, directory: Directory, now: float, writing: set[CacheID]) -> Doubt:
-    """What is known of a directory that is not known to be older than the running engine."""
-    if now - directory.made < YOUNG:
-        return Doubt.YOUNG
-    if directory.name in writing:
-        return Doubt.WRITING
-    return Doubt.START_UNKNOWN if store.engine_started is None else Doubt.YOUNGER
+def _doubt_of(view: _View, name: CacheID) -> Doubt | None:
+    """Why a directory that no record names may be somebody's, by itself; None where nothing about it says so."""
+    store, directory = view.store, view.unnamed[name]
+    if _is_in_use(store, directory):
+        return Doubt.MOUNTED
+    if name in view.released:
+        return Doubt.RELEASED
+    if not _is_older(store, directory.made):
+        if view.now - directory.made < YOUNG:
+            return Doubt.YOUNG
+        return Doubt.START_UNKNOWN if store.engine_started is None else Doubt.YOUNGER
+    if _NAMES[store.layout].fullmatch(name) is None:
+        return Doubt.FOREIGN
+    return Doubt.UNREAD if not store.has_cache_rows and len(name) == _OF_BUILDER else None
 
 
 def _owner_in(doubt: Doubt) -> Owner:
@@ -195,35 +249,50 @@ def _owner_in(doubt: Doubt) -> Owner:
             return Owner.IMAGE_LAYER
         case Doubt.MOUNTED | Doubt.YOUNG | Doubt.WRITING:
             return Owner.IN_FLIGHT
+        case Doubt.RELEASED:
+            return Owner.REMOVING
         case Doubt.NONE:
             return Owner.ORPHAN
         case _:
             return Owner.SUSPECT
 
 
-def _needed(store: Store, known: Iterable[CacheID]) -> set[CacheID]:
-    """The directories in the lower chains of those that are known."""
+def _needed(view: _View, known: Iterable[CacheID]) -> tuple[set[CacheID], Callable[[Directory], bool]]:
+    """The directories in the lower chains of those that are or may be somebody's, and what tells whether another one
+    could be in one that cannot be told: a power cut empties ``lower`` and ``link``."""
+    store = view.store
     short_names: set[str] = set()
+    lost = False
     for name in known:
         directory = store.directories.get(name)
         if directory is not None and directory.lower:
             short_names.update(directory.lower)
+        elif directory is not None and directory.has_work and store.layout is Layout.GRAPHDRIVER:
+            lost = True  # only what lies on another has a work directory there
     needed = {name for name, directory in store.directories.items() if directory.link in short_names}
-    led_to = map(store.directory_called, short_names)
-    return needed | {name for name in led_to if name is not None}
+    dangling = False
+    for short in short_names - {directory.link for directory in store.directories.values()}:
+        led_to = store.directory_called(short)
+        if led_to in store.directories:
+            needed.add(led_to)
+        else:
+            dangling = True
+    return needed, lambda directory: lost or (dangling and not directory.link)
 
 
 def _is_in_use(store: Store, directory: Directory) -> bool:
-    """Whether it is mounted: the kernel says so, or ``merged`` is there, unless an engine that is gone left that."""
-    merged = directory.has_merged and not _is_older(store, directory.modified)
-    return merged or directory.name in store.overlaid
+    """Whether it is mounted: the kernel says so, or ``merged`` is there. An engine that is gone may have left that, but
+    who cannot see the mounts cannot know."""
+    if directory.name in store.overlaid:
+        return True
+    return directory.has_merged and (Source.OVERLAYS in store.unread or not _is_older(store, directory.modified))
 
 
-def _being_written(store: Store, unnamed: Mapping[CacheID, Directory], now: float) -> set[CacheID]:
+def _being_written(view: _View) -> set[CacheID]:
     """The directories whose layers' records are being written: nothing says which they are, so of the youngest as many
     as there are such records."""
-    live = sum(not is_left(store, write_set.modified, now) for write_set in store.write_sets)
-    youngest = sorted(unnamed.values(), key=lambda directory: directory.made, reverse=True)
+    live = sum(not is_left(view.store, write_set.modified, view.now) for write_set in view.store.write_sets)
+    youngest = sorted(view.unnamed.values(), key=lambda directory: directory.made, reverse=True)
     return {directory.name for directory in youngest[:live]}
 
 
@@ -249,11 +318,12 @@ _SOURCES: Mapping[Owner, frozenset[Source]] = {
 
 def knows_all_names(store: Store, now: float) -> bool:
     """Whether everything that could name a directory was read, and nothing that should name one is missing: a layer's
-    record that an image or another layer needs, or the record of a container's writable layer.
+    record that an image or another layer needs, or the record of a container's writable layer; and whether the mounts
+    are seen that running containers must have.
 
     A record of a writable layer that the engine died over names none: it is left over itself.
     """
-    if store.unread & _NAMING:
+    if store.unread & _NAMING or _mounts_are_hidden(store):
         return False
     layers = store.layers
     return (
@@ -264,6 +334,17 @@ def knows_all_names(store: Store, now: float) -> bool:
         and all(mount.parent is None or mount.parent in layers for mount in store.mounts.values())
         and all(container.removing or store.upper_of(name) is not None for name, container in store.containers.items())
     )
+
+
+def _mounts_are_hidden(store: Store) -> bool:
+    """Whether containers run, and nothing of any is mounted as far as mounts can be seen: so they cannot be."""
+    uppers = (store.upper_of(name) for name, container in store.containers.items() if container.state in _MOUNTED)
+    directories = (store.directories.get(upper) for upper in uppers if upper is not None)
+    mounted = {directory.name for directory in directories if directory is not None and directory.has_merged}
+    return bool(mounted) and mounted.isdisjoint(store.overlaid)
+
+
+_MOUNTED = frozenset({ContainerState.RUNNING, ContainerState.PAUSED})
 
 
 def _untold(store: Store, complete: bool, doubts: Collection[Doubt], *, first: bool) -> Iterator[Owner]:

@@ -62,6 +62,8 @@ class Contents(Generic[T]):
     complete: bool = True
     """Whether the database was read, and every record in it. If not, what is not in it may exist all the same."""
     problems: tuple[Problem, ...] = ()
+    found: bool = True
+    """Whether there is a database at all."""
 
 
 class Records(Generic[T]):
@@ -91,7 +93,7 @@ class Records(Generic[T]):
         try:
             value, faults = self._memory.read(path)
         except FileNotFoundError:
-            return Contents(value=self._empty)
+            return Contents(value=self._empty, found=False)
         except bolt.BoltBusyError:
             return Contents(value=self._empty, complete=False)
         except bolt.BoltError as error:

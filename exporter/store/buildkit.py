@@ -93,6 +93,8 @@ class BuildCache:
     """Whether both databases were read, and every row in them; not so beside an engine that commits all the time. If
     not, what is not named here may be the builder's all the same."""
     problems: tuple[Problem, ...] = ()
+    has_rows: bool = True
+    """Whether there is a ``snapshots.db``. The engine makes it when it starts, whether or not anything is built."""
 
     @property
     def known_directories(self) -> set[CacheID]:
@@ -146,6 +148,7 @@ class BuildCacheReader:
             records=records.value,
             complete=snapshots.complete and records.complete,
             problems=snapshots.problems + records.problems,
+            has_rows=snapshots.found,
         )
 
 

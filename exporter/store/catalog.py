@@ -68,7 +68,7 @@ class Source(enum.StrEnum):
     MOUNTS = "mounts"
     """The records of writable layers."""
     OVERLAYS = "overlays"
-    """The kernel's own list of what is mounted."""
+    """The kernel's own list of what is mounted where the engine mounts."""
     CACHE = "cache"
     """The builder's databases."""
     IMAGES = "images"
@@ -194,10 +194,14 @@ class Store:
     write_sets: tuple[WriteSet, ...] = ()
     cache_directories: frozenset[CacheID] = frozenset()
     """Every storage directory that the build cache's records name; those of cached layers may be among them."""
+    has_cache_rows: bool = True
+    """Whether the builder's database of storage directories is there. A running engine always has one; it goes on with
+    one that somebody deleted."""
     cache_layers: frozenset[ChainID] = frozenset()
     """The layers that the build cache uses itself; it needs those below them as well."""
     overlaid: frozenset[CacheID] = frozenset()
-    """Storage directories that an overlay mount uses now, as upper, work or lower, as far as mounts can be seen."""
+    """Storage directories that an overlay mount uses now, as upper, work or lower, as far as mounts can be seen:
+    ``unread`` tells where not all can."""
     lost_images: frozenset[ImageID] = frozenset()
     """Images whose configuration is gone while the engine's notes on them are there: it removes those first."""
     engine_started: float | None = None

@@ -70,7 +70,8 @@ class StoreReader:
             layers = self._layers.read(layer_folder, scan)
             removals = read_removals(layer_folder, scan)
             write_sets = read_write_sets(folder(location.write_sets), scan)
-        overlays = self._read_overlays(shared)
+        started = self._engines.started(location.root)
+        overlays = self._read_overlays(location, shared)
         # The mount goes before the container's directory does: these are not being removed.
         lost = [f"{location.containers}/{name}/{CONFIG}" for name in self._containers.nameless & mounts.keys()]
         store = Store(
@@ -93,9 +94,10 @@ class StoreReader:
             write_sets=write_sets,
             cache_directories=frozenset(cache.known_directories),
             cache_layers=frozenset(cache.chain_ids),
-            overlaid=overlays.directories(short_links),
+            has_cache_rows=cache.has_rows,
+            overlaid=overlays.directories(short_links, directories),
             lost_images=self._images.lost,
-            engine_started=self._engines.started(location.root),
+            engine_started=started,
         )
         for path in (*lost, *_missing(location, store)):
             scan.problem(ProblemKind.MISSING_RECORD, path, NO_FILE)
@@ -103,7 +105,7 @@ class StoreReader:
         unread = set(_unread(location, (*problems, *(() if shared is scan else shared.problems))))
         if not cache.complete:
             unread.add(Source.CACHE)
-        if overlays.unreadable:
+        if overlays.unreadable or not overlays.seen:
             unread.add(Source.OVERLAYS)
         store = dataclasses.replace(store, problems=problems, unread=frozenset(unread))
         if self._last is None or not _is_same(self._last, store):
@@ -116,9 +118,9 @@ class StoreReader:
         scan.problems += cache.problems
         return cache
 
-    def _read_overlays(self, scan: Scan) -> Overlays:
-        """What is mounted, for all stores alike."""
-        overlays = read_overlays(self._proc)
+    def _read_overlays(self, location: Location, scan: Scan) -> Overlays:
+        """What is mounted, as far as it can be seen."""
+        overlays = read_overlays(self._proc, root=location.root, engines=self._engines.processes(location.root))
         for path, error in overlays.unreadable:
             scan.unreadable(path, error)
         return overlays

@@ -9,6 +9,10 @@ Where the engine's process can be seen (on the host, or in its process namespace
 earlier of the two holds: a clock that was set meanwhile then makes the answer too early, which is safe, and not too
 late. A rootless engine cannot make the device; there its process alone tells.
 
+A clock that is set back to before the engine's start gives what the engine makes then times before its start. So a
+device that was ever seen to be of the future tells nothing, and of a process the earliest start holds that its clock
+ever gave.
+
 Nothing that was left by an engine that does not run any more is told apart from what a running one left.
 
 Source: moby ``volume/local/local.go``, ``quota/projectquota.go`` (``makeBackingFsDev``); proc(5).
@@ -44,22 +48,50 @@ def boot_time() -> float:
 class EngineClock:
     """Tells when engines were started; looks for their processes anew only when those it knows have ended."""
 
-    def __init__(self, *, proc: str = "/proc", booted: Callable[[], float] = boot_time) -> None:
+    def __init__(
+        self, *, proc: str = "/proc", booted: Callable[[], float] = boot_time, now: Callable[[], float] = time.time
+    ) -> None:
         """*proc* is where the kernel tells of processes; *booted* tells when the machine was booted, Unix seconds by
-        the clock as it is set now."""
+        the clock as it is set now, and *now* what that clock says."""
         self._proc = proc
         self._booted = booted
+        self._now = now
         self._boot = -inf
         self._asked = 0
+        self._earliest: dict[tuple[int, int], float] = {}
+        """Of each process, by its number and the ticks of its start."""
+        self._ahead: set[tuple[str, float]] = set()
+        """The devices, by root and time, that were seen to be of the future."""
         self._known: dict[str, tuple[float, tuple[tuple[int, int], ...]]] = {}
 
     def started(self, root: str) -> float | None:
         """A moment not after the last start of the engine whose root is *root*, Unix seconds; None where nothing
         tells."""
         device = _made(f"{root}/{BACKING_DEVICE}")
-        processes = self._processes(root, device)
-        starts = (self._boot_time() + start * _TICK for _, start in processes)
-        return min((moment for moment in (device, *starts) if moment is not None), default=None)
+        moments = self._starts(self._processes(root, device))
+        if device is not None and not self._is_of_the_future(root, device):
+            moments.append(device)
+        return min(moments, default=None)
+
+    def processes(self, root: str) -> tuple[int, ...]:
+        """The ids of the processes that may be the engine whose root is *root*, as `started` saw them last."""
+        known = self._known.get(root)
+        return () if known is None else tuple(pid for pid, _ in known[1])
+
+    def _is_of_the_future(self, root: str, device: float) -> bool:
+        """Whether the clock was set back since the device was made, as far as it was ever seen to be."""
+        if device > self._now():
+            self._ahead.add((root, device))
+        return (root, device) in self._ahead
+
+    def _starts(self, processes: tuple[tuple[int, int], ...]) -> list[float]:
+        """The earliest start of each process that the clock ever gave, however it was set: what the engine makes has
+        times by the clock as it was then."""
+        self._earliest = {
+            process: min(self._earliest.get(process, inf), self._boot_time() + process[1] * _TICK)
+            for process in processes
+        }
+        return list(self._earliest.values())
 
     def _boot_time(self) -> float:
         """The boot as last told while the clock was not set: a store that did not change must not seem to."""

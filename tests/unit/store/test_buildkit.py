@@ -190,9 +190,9 @@ def test_sizes(root: Path) -> None:
 
 def test_no_build_cache(tmp_path: Path) -> None:
     """An engine that never built anything with BuildKit has no build cache, and nothing is wrong."""
-    assert BuildCache() == read(tmp_path)
+    assert BuildCache(has_rows=False) == read(tmp_path)
     (tmp_path / "buildkit").mkdir()
-    assert BuildCache() == read(tmp_path)
+    assert BuildCache(has_rows=False) == read(tmp_path)
 
 
 def test_new_databases(root: Path) -> None:

@@ -104,13 +104,15 @@ def test_the_start_is_told_the_same_each_time(proc: Path) -> None:
     assert told == {BOOT + 42.5}
 
 
-def test_a_clock_that_was_set(proc: Path) -> None:
-    """Once somebody sets the clock, the start is told by the clock as it is now: so are the times of new files."""
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+def test_a_clock_that_was_set(proc: Path, step: float) -> None:
+    """Once somebody sets the clock, the earlier of the two answers holds: what the engine made before has times by the
+    clock as it was, what it makes from now on by the clock as it is."""
     run(proc, 10, "dockerd", seconds=42.5)
-    engines = clock(proc, BOOT, BOOT + 3600)
+    engines = clock(proc, BOOT, BOOT + step)
     engines.started("/var/lib/docker")
 
-    assert engines.started("/var/lib/docker") == BOOT + 3600 + 42.5
+    assert engines.started("/var/lib/docker") == BOOT + min(0, step) + 42.5
 
 
 def test_the_boot_is_in_the_past() -> None:

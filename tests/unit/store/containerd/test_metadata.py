@@ -280,7 +280,7 @@ def test_labels_of_any_bytes(path: Path) -> None:
 
 def test_no_database(path: Path) -> None:
     """Without a database, or with an empty one, there are no records, and nothing is wrong."""
-    assert Contents(value=Metadata()) == MetadataReader().read(str(path))
+    assert Contents(value=Metadata(), found=False) == MetadataReader().read(str(path))
     assert Contents(value=Metadata()) == read(path, {})
 
 

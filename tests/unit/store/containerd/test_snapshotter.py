@@ -93,7 +93,7 @@ def test_a_row_with_odd_figures(path: Path) -> None:
 
 def test_no_snapshots(path: Path) -> None:
     """A snapshotter that was never used, or that is not there, has no snapshots, and nothing is wrong."""
-    assert Contents(value={}) == SnapshotterReader().read(str(path))
+    assert Contents(value={}, found=False) == SnapshotterReader().read(str(path))
     unused: list[Tree] = [{}, {b"v1": {}}, {b"v1": {b"snapshots": {}}}]
     for tree in unused:
         path.write_bytes(encode(tree))

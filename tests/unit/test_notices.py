@@ -1,0 +1,38 @@
+"""What is said once of a host as a whole."""
+
+from dataclasses import replace
+
+import pytest
+
+from exporter.notices import notices
+from exporter.store.catalog import Catalog, Source, Store
+from tests.unit.account.records import ROOT, Records
+
+EVENT = "mounts cannot be seen"
+
+
+def told(store: Store) -> list[tuple[str, str]]:
+    return list(notices(Catalog(taken_at=0.0, stores=(store,)), [ROOT]))
+
+
+def test_nothing_to_say() -> None:
+    """A store that is read whole is worth no word."""
+    assert [] == told(Records().store())
+
+
+def test_mounts_that_cannot_be_seen() -> None:
+    """Without them no orphan is told, so a person is told why; not of a store that nothing mounts any more."""
+    store = replace(Records().store(), unread=frozenset({Source.OVERLAYS}))
+    assert [(EVENT, "overlay2")] == told(store)
+    assert [] == told(replace(store, active=False))
+
+
+@pytest.mark.parametrize("stores", [(), (replace(Records().store(), root="/elsewhere"),)])
+def test_a_root_without_a_store(stores: tuple[Store, ...]) -> None:
+    """A root in which no engine keeps images is named."""
+    assert ("no layer store found", ROOT) in notices(Catalog(taken_at=0.0, stores=stores), [ROOT])
+
+
+def test_a_driver_that_cannot_be_measured() -> None:
+    """It is named, too."""
+    assert ("a driver cannot be measured", "overlay2") in told(replace(Records().store(), measurable=False))
