@@ -273,7 +273,7 @@ def _needed(view: _View, known: Iterable[CacheID]) -> tuple[set[CacheID], Callab
     dangling = False
     for short in short_names - {directory.link for directory in store.directories.values()}:
         led_to = store.directory_called(short)
-        if led_to in store.directories:
+        if led_to is not None and led_to in store.directories:
             needed.add(led_to)
         else:
             dangling = True
