@@ -111,7 +111,8 @@ def _serve(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
     chosen = _prepare(namespace, environ)
     try:
-        named = usable_roots(namespace, environ)
+        # A service that is started before its engine waits for it; with a sample at hand nobody wants to wait.
+        named = usable_roots(namespace, environ, wait=not namespace.sample_fallback)
     except UnusableRoot as error:
         if not namespace.sample_fallback:
             raise
@@ -170,13 +171,33 @@ def _check(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return DONE if sound else NO
 
 
-def usable_roots(namespace: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Root, ...]:
-    """The roots to read. Raises UnusableRoot where one of them cannot be read at all."""
-    paths = settings.repeated(namespace, settings.DOCKER_ROOT, environ) or (default_root(namespace.path_docker_config),)
+def usable_roots(namespace: argparse.Namespace, environ: Mapping[str, str], *, wait: bool = False) -> tuple[Root, ...]:
+    """The roots to read. Raises UnusableRoot where one of them cannot be read at all.
+
+    Where nobody named any it is the engine's own, as it is configured. With *wait* that may be missing: the engine may
+    not have been installed or started yet.
+    """
+    paths = settings.repeated(namespace, settings.DOCKER_ROOT, environ)
+    if not paths:
+        own = Root(path=os.path.normpath(default_root(namespace.path_docker_config)), followed=True)
+        if not (wait and is_missing(own.path)):
+            check_root(own.path)
+        return (own,)
     named = roots(paths)
     for root in named:
         check_root(root.path)
     return named
+
+
+def is_missing(path: str) -> bool:
+    """Whether there is nothing at *path*, as opposed to something that cannot be read."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def check_root(path: str) -> None:

@@ -10,7 +10,7 @@ so nothing old is shown as if it were new.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from exporter.account.report import Report
@@ -78,7 +78,6 @@ class Daemon:
         self,
         *,
         records: RecordSurvey,
-        root_paths: Sequence[str],
         publish: Callable[[Report], None],
         watch: Watching,
         hints: Waiting,
@@ -91,7 +90,6 @@ class Daemon:
     ) -> None:
         """*publish* is given every report; *progressed* is called whenever the loop got on, for a watchdog."""
         self._records = records
-        self._root_paths = tuple(root_paths)
         self._publish = publish
         self._watch = watch
         self._hints = hints
@@ -189,7 +187,7 @@ class Daemon:
             for error in self._records.lost:
                 raise error
         self._catalog = catalog or Catalog(taken_at=self._clock.now(), stores=())
-        self._notices.tell(self._catalog, self._root_paths)
+        self._notices.tell(self._catalog, self._records.root_paths)
         self._watch.expect(self._directories())
         self._book.expect(self._catalog)
         self._disk.expect(self._catalog)
@@ -203,7 +201,8 @@ class Daemon:
     def _directories(self) -> list[str]:
         """What to watch: the roots, where stores appear, and the records of the stores that are there."""
         inside = (directory for place in self._records.locations for directory in place.record_directories)
-        return [*self._root_paths, *(f"{path}/image" for path in self._root_paths), *inside]
+        roots = self._records.root_paths
+        return [*roots, *(f"{path}/image" for path in roots), *inside]
 
     def _measured(self, key: Key, outcome: Pass, cpu_seconds: float) -> None:
         self._vitals.walked(inodes=outcome.looked, cpu_seconds=0.0)

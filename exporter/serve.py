@@ -24,7 +24,7 @@ from exporter.export.webconfig.policy import OPEN, Policy
 from exporter.measure.memory import open_memory
 from exporter.notify import Notifier
 from exporter.sample.demo import Writers, build_demo
-from exporter.settings import ServeSettings, shown
+from exporter.settings import DOCKER_ROOT, ServeSettings, shown
 from exporter.store.detect import Root
 from exporter.survey import RecordSurvey
 from exporter.vitals import Vitals
@@ -60,7 +60,6 @@ def serve(roots: Sequence[Root], chosen: ServeSettings, *, daemon_config: str) -
     )
     daemon = Daemon(
         records=RecordSurvey(roots, clock=clock, daemon_config=daemon_config),
-        root_paths=[root.path for root in roots],
         publish=publish,
         watch=watch,
         hints=hints,
@@ -86,6 +85,13 @@ def serve(roots: Sequence[Root], chosen: ServeSettings, *, daemon_config: str) -
             tls=policy().tls is not None,
             users=policy().users is not None,
         )
+        for root in roots:
+            if root.followed and not Path(root.path).exists():
+                log.warning(
+                    "the engine's root does not exist yet: it is waited for",
+                    root=root.path,
+                    advice=f"if the engine keeps its data elsewhere, name that with {DOCKER_ROOT.flag}",
+                )
         watch.start()
         try:
             daemon.run()
@@ -146,6 +152,8 @@ def _own_families(vitals: Vitals) -> Callable[[], Iterable[Metric]]:
 
 
 def _status(report: Report) -> str:
+    if not report.stores:
+        return "no store found yet"
     containers = sum(len(store.store.containers) for store in report.stores)
     layers = sum(len(store.store.layers) for store in report.stores)
     return f"{len(report.stores)} stores, {layers} layers, {containers} containers"

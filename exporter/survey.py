@@ -54,6 +54,11 @@ class RecordSurvey:
         return self._scanner.locations
 
     @property
+    def root_paths(self) -> tuple[str, ...]:
+        """The roots that the last catalog was read from."""
+        return tuple(root.path for root in self._scanner.roots)
+
+    @property
     def lost(self) -> tuple[OSError, ...]:
         """Why the last catalog lacks some of the roots."""
         return self._scanner.lost

@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 DEFAULT_ROOT = "/var/lib/docker"
 DAEMON_CONFIG = "/etc/docker/daemon.json"
@@ -27,6 +27,8 @@ class Root:
     engine: str = "docker"
     prefix: str = ""
     """What the names of its stores begin with, so that stores of several roots stay apart."""
+    followed: bool = False
+    """Whether nobody named it: it is where the engine's configuration says, and moves with that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,11 @@ def default_root(daemon_config: str = DAEMON_CONFIG) -> str:
     """
     configured = _daemon_options(daemon_config).get("data-root")
     return configured if isinstance(configured, str) and configured.startswith("/") else DEFAULT_ROOT
+
+
+def resolve(root: Root, *, daemon_config: str = DAEMON_CONFIG) -> Root:
+    """*root*, which if it is followed is where the engine's configuration says now."""
+    return replace(root, path=os.path.normpath(default_root(daemon_config))) if root.followed else root
 
 
 def roots(paths: Iterable[str]) -> tuple[Root, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from exporter.store.catalog import Catalog, Problem, ProblemKind, Store
-from exporter.store.detect import DAEMON_CONFIG, Location, Root, locate
+from exporter.store.detect import DAEMON_CONFIG, Location, Root, locate, resolve
 from exporter.store.docker import StoreReader
 from exporter.store.records import Scan, reason_of
 
@@ -12,11 +12,13 @@ class Scanner:
     """Scans the same roots again and again; what did not change since the last scan is not parsed again."""
 
     def __init__(self, roots: Sequence[Root], *, daemon_config: str = DAEMON_CONFIG, proc: str = "/proc") -> None:
-        self._roots = tuple(roots)
+        self._named = tuple(roots)
         self._daemon_config = daemon_config
         self._proc = proc
         self._readers: dict[str, StoreReader] = {}
         self._turn = 0
+        self.roots: tuple[Root, ...] = ()
+        """The roots of the last scan; one that is followed is where it was then."""
         self.locations: tuple[Location, ...] = ()
         """Where the last scan found stores."""
         self.lost: tuple[OSError, ...] = ()
@@ -43,7 +45,8 @@ class Scanner:
     def _locate(self, problems: list[Problem]) -> tuple[Location, ...]:
         found: list[Location] = []
         lost: list[OSError] = []
-        for root in self._roots:
+        self.roots = tuple(resolve(root, daemon_config=self._daemon_config) for root in self._named)
+        for root in self.roots:
             unread: list[OSError] = []
             try:
                 stores = locate(root, daemon_config=self._daemon_config, lost=unread.append)

@@ -210,7 +210,7 @@ class TestWhichRoots:
     def test_the_engines_default(self) -> None:
         """Where nobody says anything, the root is tried that the engine itself would use."""
         try:
-            assert self.roots(NO_CONFIG) == (Root(path=DEFAULT_ROOT),)
+            assert self.roots(NO_CONFIG) == (Root(path=DEFAULT_ROOT, followed=True),)
         except cli.UnusableRoot as error:
             assert str(error).startswith(DEFAULT_ROOT)
 
@@ -218,8 +218,8 @@ class TestWhichRoots:
         """``data-root`` of ``daemon.json``."""
         config = tmp_path / "daemon.json"
         config.write_text(f'{{"data-root": "{root}"}}')
-        assert self.roots([f"--path.docker-config={config}"]) == (Root(path=str(root)),)
-        assert self.roots([], {"LAYERSTORE_PATH_DOCKER_CONFIG": str(config)}) == (Root(path=str(root)),)
+        assert self.roots([f"--path.docker-config={config}"]) == (Root(path=str(root), followed=True),)
+        assert self.roots([], {"LAYERSTORE_PATH_DOCKER_CONFIG": str(config)}) == (Root(path=str(root), followed=True),)
 
     def test_the_variable_beats_the_configuration(self, root: Path, tmp_path: Path) -> None:
         """It may name several, separated by commas."""

@@ -1,131 +1,18 @@
 """The loop, on stores on disk, with time and hints passed in."""
 
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 import structlog
 
-from exporter.account.report import Report, StoreReport
-from exporter.daemon import Daemon
-from exporter.disk import Disk
-from exporter.measure.memory import Memory
-from exporter.sample.builder import StoreBuilder
-from exporter.settings import Pace
 from exporter.store.catalog import ContainerID
-from exporter.store.detect import Root
-from exporter.survey import RecordSurvey
-from exporter.vitals import Stage, Vitals
-from tests.quiet import QUIET_PROC
-
-INTERVAL = 15.0
-
-
-class Time:
-    """A clock that goes on only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.at = 1_800_000_000.0
-        """Far after the files' times, so that no record counts as young."""
-
-    def now(self) -> float:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at
-
-    def cpu(self) -> float:
-        return 0.0
-
-    def sleep(self, seconds: float) -> None:
-        self.at += seconds
-
-
-class Hints:
-    """Where the loop waits: time passes at once; at each wait the script's next step is done."""
-
-    def __init__(self, clock: Time, steps: Iterable[Callable[[], bool]]) -> None:
-        self._clock = clock
-        self._steps = iter(steps)
-
-    def wait(self, timeout: float) -> bool:
-        self._clock.sleep(timeout)
-        step = next(self._steps, None)
-        return step is not None and step()
-
-    def wake(self) -> None:
-        """Nobody sleeps for real."""
-
-
-class Watch:
-    """Takes down what it is asked to watch."""
-
-    def __init__(self) -> None:
-        self.expected: list[str] = []
-
-    def expect(self, directories: Iterable[str]) -> None:
-        self.expected = list(directories)
-
-
-class Host:
-    """A root, and a daemon on it that runs until its script ends."""
-
-    def __init__(self, directory: Path) -> None:
-        self.root = directory / "docker"
-        self.store = StoreBuilder(self.root, seed=1)
-        self.clock = Time()
-        self.watch = Watch()
-        self.vitals = Vitals(clock=self.clock.now, timer=self.clock.monotonic)
-        self.reports: list[Report] = []
-        self.reports_at_stop = 0
-        self.threshold = 0
-
-    def run(self, *steps: Callable[[], bool]) -> None:
-        """Run *steps*, one at each wait of the loop, and stop it."""
-
-        def stop() -> bool:
-            self.reports_at_stop = len(self.reports)
-            daemon.stop()
-            return False
-
-        daemon = Daemon(
-            records=RecordSurvey([Root(path=str(self.root))], clock=self.clock, daemon_config="/none", proc=QUIET_PROC),
-            root_paths=[str(self.root)],
-            publish=self.reports.append,
-            watch=self.watch,
-            hints=Hints(self.clock, (*steps, stop)),
-            vitals=self.vitals,
-            clock=self.clock,
-            pace=Pace(interval=INTERVAL),
-            disk=Disk(Memory(), clock=self.clock, vitals=self.vitals, full_interval=300.0),
-            surge_threshold=self.threshold,
-        )
-        daemon.run()
-
-    @property
-    def last(self) -> StoreReport:
-        (store,) = self.reports[-1].stores
-        return store
-
-
-def wait() -> bool:
-    """A step in which nothing happens."""
-    return False
-
-
-WHOLE_ROUND = (wait,) * 8
-"""Enough waits for one interval: for a pass, for a publication, for the next reading."""
+from exporter.vitals import Stage
+from tests.unit.daemons import WHOLE_ROUND, Host, container, wait
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
-
-
-def container(host: Host, name: str = "web", size: int = 8192) -> ContainerID:
-    top = host.store.layer({"bin/sh": 1000})
-    image = host.store.image(top, tags=["web:1"])
-    return host.store.container(image, name=name, files={"data": size})
 
 
 def test_a_report_follows_a_start(host: Host) -> None:
