@@ -86,7 +86,8 @@ class UpperBook:
             exact=not (walked.cut or walked.unreadable),
             tracked=not outcome.full_only,
         )
-        surge = self._surges.measured(key, growth.grown, at=now)
+        # A clock that is set back must not make it seem that one was told of in the future.
+        surge = self._surges.measured(key, growth.grown, at=self._clock.monotonic())
         if surge is not None:
             self._tell(key, surge, outcome)
 

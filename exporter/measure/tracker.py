@@ -123,6 +123,9 @@ class Tracker:
         if self.full_only or not self._is_sound:
             return self.full(pace=pace)
         now = self._clock()
+        if now < self._began:
+            # The clock was set back: what changes now would count as rested, and the period would not end for long.
+            return self._full(pace, Growers())
         if self._is_cycle_done and now - self._cycle_began >= full_period:
             self._begin_cycle(now, number=self._number + 1)
         if not self._is_cycle_done:

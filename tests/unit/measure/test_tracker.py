@@ -103,6 +103,19 @@ def test_a_file_in_use_stays_hot_however_seldom_passes_come(top: Path, tracker: 
     assert by_system(top) == tracker.quick().walked.usage
 
 
+def test_a_clock_that_is_set_back_hides_nothing(top: Path, clock: Ahead) -> None:
+    """Files that rest are read again at once, and not when the clock has caught up with what it showed before."""
+    tracker = Tracker(str(top), clock=clock, cheap=0)
+    fill(top, directories=10, files=100)
+    tracker.full()
+    grow(top / "directory0" / "file0", 10_000)
+    clock.seconds -= 7 * HOT_FOR
+    found = tracker.quick(full_period=60.0)
+    assert found.full
+    assert by_system(top) == found.walked.usage
+    assert not tracker.quick(full_period=60.0).full
+
+
 def test_a_process_cannot_make_a_change_look_old(top: Path, tracker: Tracker, clock: Ahead) -> None:
     """Times of modification may be set at will; times of change may not."""
     clock.seconds = HOT_FOR / 2
