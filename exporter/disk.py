@@ -18,6 +18,7 @@ from exporter.measure.filesystem import filesystem_of
 from exporter.measure.listing import Pace, unhurried
 from exporter.measure.memory import Memory
 from exporter.measure.records import RecordSizes
+from exporter.measure.walk import Walked
 from exporter.store.catalog import CacheID, Catalog, ContainerID, Store
 from exporter.vitals import Reason, Stage, Vitals
 
@@ -44,9 +45,13 @@ class Disk:
         self._removable = {name: known for name, known in self._removable.items() if name in expected}
 
     @property
-    def waiting(self) -> int:
-        """How many storage directories wait to be measured."""
-        return self._directories.due
+    def trees(self) -> list[str]:
+        """The paths of the trees in storage directories that wait to be measured whole."""
+        return self._directories.trees
+
+    def take(self, measured: Mapping[str, Walked]) -> None:
+        """Do not measure these of the `trees` in the steps to come: others did."""
+        self._directories.take(measured)
 
     def step(self, pace: Pace = unhurried) -> bool:
         """Measure the next piece; whether there was one. What *pace* raises passes."""

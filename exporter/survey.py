@@ -5,25 +5,24 @@ The commands make one; the daemon makes one again and again and keeps what it le
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 
 from exporter.account.integrity import find_problems
 from exporter.account.owners import Doubt, Ownership
 from exporter.account.ownership import classify
-from exporter.account.report import Report, StoreReport, Upper
+from exporter.account.report import Report, StoreReport
 from exporter.account.summary import store_report
+from exporter.atonce import Measured, Progress, once, silent, twice, upper_trees, walk_all
 from exporter.clock import Clock, SystemClock
 from exporter.disk import Disk
 from exporter.measure.containerlogs import container_log_allocated
 from exporter.measure.figures import UNKNOWN
 from exporter.measure.memory import Memory
-from exporter.measure.tracker import Tracker
-from exporter.measure.walk import measure
+from exporter.measure.walk import Walked
 from exporter.store.catalog import Catalog, ContainerID, Problem, Store
 from exporter.store.detect import DAEMON_CONFIG, Location, Root
 from exporter.store.scanner import Scanner
-from exporter.uppers import Key, UpperBook, uppers_of
+from exporter.uppers import Key
 from exporter.vitals import Vitals
 
 SETTLE = 0.25
@@ -132,70 +131,6 @@ def _only(catalog: Catalog, keep: frozenset[Problem]) -> Catalog:
     return dataclasses.replace(catalog, stores=tuple(kept(store) for store in catalog.stores))
 
 
-Progress = Callable[[int, int, str], None]
-"""Told before each measurement: how many are done, how many there are, what is measured now."""
-Measured = Mapping[str, Mapping[ContainerID, Upper]]
-"""What was measured, by store and container."""
-
-
-def silent(_done: int, _total: int, _what: str) -> None:
-    """Progress that nobody watches."""
-
-
-def measure_uppers(
-    catalog: Catalog,
-    *,
-    clock: Clock,
-    only: frozenset[Key] | None = None,
-    growth: float | None = None,
-    progress: Progress = silent,
-) -> Measured:
-    """Walk the upper layer of every container. One that vanished or cannot be opened has no figure.
-
-    Once; or, where *growth* seconds are given, twice with so much time between, which tells what grew meanwhile.
-    """
-    uppers = [
-        ((store.name, container.container_id), container.name, store.diff_path(directory))
-        for store, container, directory in uppers_of(catalog)
-        if only is None or (store.name, container.container_id) in only
-    ]
-    if growth is None:
-        look = _once(clock)
-        looks = 1
-    else:
-        look = _again(clock)
-        looks = 2
-    found: dict[str, dict[ContainerID, Upper]] = {store.name: {} for store in catalog.stores}
-    for turn in range(looks):
-        if turn and growth is not None:
-            clock.sleep(growth)
-        for done, (key, name, path) in enumerate(uppers):
-            progress(turn * len(uppers) + done, looks * len(uppers), name)
-            with suppress(OSError):
-                found[key[0]][key[1]] = look(key, path)
-    progress(looks * len(uppers), looks * len(uppers), "")
-    return found
-
-
-Look = Callable[[Key, str], Upper]
-
-
-def _once(clock: Clock) -> Look:
-    return lambda _key, path: Upper(usage=measure(path).usage, measured_at=clock.now())
-
-
-def _again(clock: Clock) -> Look:
-    book = UpperBook(clock=clock, surge_threshold=0)
-    trackers: dict[Key, Tracker] = {}
-
-    def look(key: Key, path: str) -> Upper:
-        tracker = trackers.setdefault(key, Tracker(path, clock=clock.now))
-        book.measured(key, tracker.quick())
-        return book.known(key[0])[key[1]]
-
-    return look
-
-
 def summarize(
     catalog: Catalog, uppers: Measured, *, ownership: Mapping[str, Ownership], disk: Disk | None = None
 ) -> Report:
@@ -250,12 +185,13 @@ class Survey:
         """Records and measurements of this moment: all storage directories and the rest of the root as well, local
         *volumes* if wanted; what grew within *growth* seconds, if given."""
         catalog = self.catalog()
-        uppers = measure_uppers(catalog, clock=self._clock, growth=growth, progress=progress)
         disk = Disk(Memory(), clock=self._clock, vitals=Vitals(), full_interval=math.inf, volumes=volumes)
         disk.expect(catalog)
-        waiting = disk.waiting
+        uppers, walked = self._measure(catalog, beside=disk.trees, only=None, growth=growth, progress=progress)
+        disk.take(walked)
+        progress(len(walked), len(walked), "the rest of the root")
         while disk.step():
-            progress(waiting - disk.waiting, waiting, "storage directories and the rest of the root")
+            continue
         return summarize(catalog, uppers, ownership=self._records.ownership, disk=disk)
 
     def summary(
@@ -267,8 +203,25 @@ class Survey:
         progress: Progress = silent,
     ) -> Report:
         """The report on *catalog*, with the upper layers of all containers measured, or of those in *only*."""
-        uppers = measure_uppers(catalog, clock=self._clock, only=only, growth=growth, progress=progress)
+        uppers, _ = self._measure(catalog, beside=(), only=only, growth=growth, progress=progress)
         return summarize(catalog, uppers, ownership=self._records.ownership)
 
+    def _measure(
+        self,
+        catalog: Catalog,
+        *,
+        beside: Sequence[str],
+        only: frozenset[Key] | None,
+        growth: float | None,
+        progress: Progress,
+    ) -> tuple[Measured, Mapping[str, Walked]]:
+        """The upper layers, and all trees that were walked: those in *beside* are among them."""
+        uppers = upper_trees(catalog, only)
+        trees = {tree.path: tree.name for tree in uppers} if growth is None else {}
+        walked = walk_all({**trees, **dict.fromkeys(beside, "storage directories")}, progress)
+        if growth is None:
+            return once(uppers, walked, at=self._clock.now()), walked
+        return twice(uppers, apart=growth, clock=self._clock, progress=progress), walked
 
-__all__ = ["Progress", "RecordSurvey", "Root", "Survey", "measure_uppers", "silent", "summarize"]
+
+__all__ = ["Progress", "RecordSurvey", "Root", "Survey", "silent", "summarize"]

@@ -18,6 +18,7 @@ from exporter.measure.listing import BLOCK, Pace, unhurried
 from exporter.measure.memory import Identity, Memory, Remembered, identity_of
 from exporter.measure.parts import Names, Parts, measure_parts
 from exporter.measure.usage import EMPTY, Usage
+from exporter.measure.walk import Walked
 from exporter.store.catalog import CacheID, ChainID, Directory, Store
 
 ITSELF = CacheID(".")
@@ -145,11 +146,25 @@ class DirectoryMeasurer:
         """In their order."""
         self._failed: dict[Key, float] = {}
         """When they could not be measured; monotonic seconds."""
+        self._beforehand: Mapping[str, Walked] = {}
 
     @property
     def due(self) -> int:
         """How many directories wait to be measured."""
         return len(self._due)
+
+    @property
+    def trees(self) -> list[str]:
+        """The directories of files that wait to be measured whole."""
+        return [
+            self._stores[store].diff_path(name)
+            for store, name in self._due
+            if self._kinds[store][name] is not Kind.UPPER and name in self._stores[store].directories
+        ]
+
+    def take(self, measured: Mapping[str, Walked]) -> None:
+        """Walk none of these in the steps to come: the trees, by path, were *measured* at once by other means."""
+        self._beforehand = measured
 
     def expect(self, stores: Iterable[Store]) -> None:
         """Measure the directories of these stores from now on, and forget all others; what was measured since the last
@@ -272,7 +287,7 @@ class DirectoryMeasurer:
             return self._measure_immutable(key, seen, path, store.diff_name, pace)
         if not isinstance(seen, Directory) and not _is_directory(path):
             return _Held(kind=kind, seen=seen, at=self._monotonic(), rest=_blocks(path)), Step(kind=kind, inodes=1)
-        parts = _measured(path, store.diff_name, pace, files=kind is not Kind.UPPER)
+        parts = self._walk(path, store.diff_name, pace, files=kind is not Kind.UPPER)
         held = _Held(kind=kind, seen=seen, at=self._monotonic(), rest=_rest(parts), files=parts.usage.get(_Part.FILES))
         return held, _step(kind, parts)
 
@@ -286,7 +301,7 @@ class DirectoryMeasurer:
         if known is not None and known.changed == changed:
             return self._held_from(known, seen), Step(kind=Kind.IMMUTABLE, inodes=0)
         # A directory that became a parent has one more file in it, and its layer's files are still what they were.
-        parts = _measured(path, diff, pace, files=known is None)
+        parts = self._walk(path, diff, pace, files=known is None)
         step = _step(Kind.IMMUTABLE, parts)
         files = parts.usage.get(_Part.FILES) if known is None else known.diff
         if identity is not None and files is not None and parts.is_whole and identity_of(path, diff)[0] == identity:
@@ -295,6 +310,19 @@ class DirectoryMeasurer:
             return self._held_from(remembered, seen), step
         held = _Held(kind=Kind.IMMUTABLE, seen=seen, at=self._monotonic(), rest=_rest(parts), files=files)
         return held, step
+
+    def _walk(self, path: str, diff: str, pace: Pace, *, files: bool) -> Parts[_Part]:
+        """Walk a storage directory, with the layer's files in it or without."""
+        walked = self._beforehand.get(f"{path}/{diff}") if files else None
+        if walked is None:
+            return _measured(path, diff, pace, files=files)
+        rest = _measured(path, diff, pace, files=False)
+        return Parts(
+            usage={**rest.usage, _Part.FILES: walked.usage},
+            vanished=rest.vanished + walked.vanished,
+            unreadable=rest.unreadable + walked.unreadable,
+            cut=rest.cut or walked.cut,
+        )
 
     def _recall(self, key: Key, path: str, identity: Identity) -> Remembered | None:
         held = self._held.get(key)

@@ -49,7 +49,7 @@ def measure_all(
     Args:
         paths: The top directories.
         pace: As for `measure`; told of this process's own progress only.
-        begins: Told the position of each tree that this process begins with.
+        begins: Told the position of each tree when one of the two begins with it; again where the other was lost.
         alone: Do without another process.
         patience: Seconds of work before another process is started.
 
@@ -206,7 +206,7 @@ class _Channel:
 class _Side:
     """One of the two: does its jobs, and shares them when asked."""
 
-    def __init__(self, paths: Sequence[str], pace: Pace) -> None:
+    def __init__(self, paths: Sequence[str], pace: Pace, begins: Callable[[int], None]) -> None:
         self.paths = paths
         self.sums: dict[int, _Sums] = {}
         self.jobs: deque[_Job] = deque()
@@ -214,11 +214,14 @@ class _Side:
         self.is_asked = False
         """Whether the other side waits for jobs."""
         self._pace = pace
+        self._begins = begins
         self._walk: tuple[int, Walk] | None = None
         self._calls = 0
 
     def work(self, job: _Job) -> None:
         sums = self.sums.setdefault(job.tree, _Sums())
+        if job.part is None:
+            self._begins(job.tree)
         try:
             with Descent(self.paths[job.tree]) as descent:
                 walk = _SharedWalk(descent, Bound(self._advance, limit=honest_limit(descent.fd)), sums.linked)
@@ -246,6 +249,8 @@ class _Side:
         match message:
             case ["want"]:
                 self.is_asked = True
+            case ["begins", tree]:
+                self._begins(tree)
             case ["jobs", jobs]:
                 self.jobs.extend(_Job.from_json(*job) for job in jobs)
 
@@ -266,17 +271,14 @@ class _First(_Side):
     def __init__(
         self, paths: Sequence[str], pace: Pace, begins: Callable[[int], None], *, patience: float | None
     ) -> None:
-        super().__init__(paths, self._tick)
+        super().__init__(paths, self._tick, begins)
         self._told = pace
-        self._begins = begins
         self._start_at = None if patience is None else time.monotonic() + patience
         self._process: subprocess.Popen[bytes] | None = None
         self.jobs.extend(_Job(tree, None) for tree in range(len(paths)))
 
     def measure(self) -> list[Walked | OSError]:
         while (job := self._next()) is not None:
-            if job.part is None:
-                self._begins(job.tree)
             self.work(job)
         if self.channel is not None:
             self.channel.send("end")
@@ -304,6 +306,8 @@ class _First(_Side):
     def _merge(self, channel: _Channel) -> None:
         while (message := channel.receive(timeout=0.1)) is None or message[0] != "found":
             self._told(0)
+            if message is not None:
+                self.hear(message)
         for tree, sums in message[1]:
             self.sums.setdefault(tree, _Sums()).merge(_Sums.from_json(*sums))
 
@@ -347,7 +351,7 @@ def _serve(channel: _Channel) -> None:
     first = channel.receive(timeout=60.0)
     if first is None:
         return
-    side = _Side(first[1], unhurried)
+    side = _Side(first[1], unhurried, lambda tree: channel.send("begins", tree))
     side.channel = channel
     while True:
         channel.send("want")

@@ -14,6 +14,7 @@ from exporter.measure.tracker import Tracker
 from exporter.sample.builder import StoreBuilder
 from exporter.sample.large import build_tree
 from exporter.store.catalog import ContainerID
+from tests.bench import commands
 from tests.bench.figures import Figure, du, du_cpu, in_turn, seconds
 from tests.bench.service import Service, service
 
@@ -31,7 +32,11 @@ def figures(directory: Path) -> list[Figure]:
     for number, upper in enumerate(uppers):
         tree = upper / "data"
         build_tree(tree, files=FILES // CONTAINERS, directories=DIRECTORIES // CONTAINERS, seed=number)
-    return [*_passes(store.root / "overlay2", uppers), *_service(store, containers, uppers)]
+    return [
+        *commands.figures(store.root),
+        *_passes(store.root / "overlay2", uppers),
+        *_service(store, containers, uppers),
+    ]
 
 
 def _passes(driver: Path, uppers: list[Path]) -> list[Figure]:

@@ -55,6 +55,7 @@ def container_view(index: StoreIndex, container: Container, look: Look) -> Conta
             directory=upper,
             usage=None if measured is None else measured.usage,
             measured_at=None if measured is None else measured.measured_at,
+            exact=None if measured is None else measured.exact,
             growers=() if measured is None else measured.growers,
         ),
         upper_limit=container.upper_limit,

@@ -188,6 +188,8 @@ class UpperView:
     usage: Usage | None
     """None until measured."""
     measured_at: float | None
+    exact: bool | None
+    """False where the usage is a lower bound; None until measured."""
     growers: tuple[Grower, ...] = ()
     """What grew most between two measurements, the largest first; none where there was one."""
 

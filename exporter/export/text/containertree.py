@@ -102,6 +102,9 @@ def _upper_facts(page: Page, upper: UpperView, limit: int | None) -> Iterator[Fa
         yield "allocated", page.text((amount(upper.usage.allocated), "bold"), " of disk")
         yield "inodes", page.text(number(upper.usage.inodes))
         yield "measured", page.text(moment(upper.measured_at))
+        if not upper.exact:
+            lacks = "something in it could not be read, or it grew faster than it was walked: there is more"
+            yield "", page.text((lacks, "yellow"))
     for grower in upper.growers:
         yield "grew", page.text((f"+{amount(grower.grown)}", "bold"), f" /{grower.path}")
     yield "limit", page.text("none is set" if limit is None else amount(limit))

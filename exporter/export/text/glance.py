@@ -7,7 +7,7 @@ from rich.console import Console, RenderableType
 from exporter.account.report import Report
 from exporter.export.text.disk import disk_tables
 from exporter.export.text.listing import Column, Role, listing
-from exporter.export.text.page import NAMELESS, UNITS_NOTE, Page, Part, amount, counted, moment, number
+from exporter.export.text.page import AT_LEAST, NAMELESS, UNITS_NOTE, Page, Part, amount, counted, moment, number
 from exporter.export.text.rows import ContainerRow, Glance, ImageRow, LayerRow, StoreRow, glance
 
 
@@ -102,8 +102,10 @@ def _image_of(page: Page, row: ContainerRow) -> str:
 
 def _upper_figures(row: ContainerRow) -> tuple[Part, ...]:
     limit = "" if row.upper_limit is None else amount(row.upper_limit)
-    allocated = (amount(row.upper_allocated), "bold")
-    return amount(row.upper_size), allocated, number(row.upper_inodes), limit, amount(row.log_allocated)
+    least = AT_LEAST if row.upper_exact is False else ""
+    allocated = (least + amount(row.upper_allocated), "bold")
+    figures = least + amount(row.upper_size), allocated, least + number(row.upper_inodes)
+    return *figures, limit, amount(row.log_allocated)
 
 
 def _layers(page: Page, rows: Glance, top: int) -> Iterator[RenderableType]:

@@ -19,6 +19,8 @@ from exporter.store.catalog import short_id
 
 UNKNOWN = "?"
 """What stands for a figure that nobody knows."""
+AT_LEAST = "≥ "
+"""Stands before a figure that is a lower bound."""
 NAMELESS = "<none>"
 """What engines print where an image has no name."""
 UNITS_NOTE = "Sizes are decimal as docker prints them (1kB = 1000B); ? is not known; --json has bytes."

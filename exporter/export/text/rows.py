@@ -79,6 +79,8 @@ class ContainerRow:
     upper_allocated: int | None
     upper_inodes: int | None
     upper_measured_at: float | None
+    upper_exact: bool | None
+    """False where the three figures are lower bounds: something could not be read, or grew while it was walked."""
     upper_limit: int | None
     """None where no limit is set."""
     growers: tuple[Grower, ...]
@@ -220,6 +222,7 @@ def _container_rows(index: StoreIndex) -> Iterator[ContainerRow]:
             upper_allocated=None if upper is None else upper.usage.allocated,
             upper_inodes=None if upper is None else upper.usage.inodes,
             upper_measured_at=None if upper is None else upper.measured_at,
+            upper_exact=None if upper is None else upper.exact,
             upper_limit=container.upper_limit,
             growers=() if upper is None else upper.growers,
             log_driver=container.log_driver,

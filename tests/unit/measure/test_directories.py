@@ -10,7 +10,8 @@ import pytest
 
 from exporter.measure.directories import ITSELF, DirectoryMeasurer, Kind, Step, kinds
 from exporter.measure.memory import Memory
-from exporter.measure.walk import measure
+from exporter.measure.usage import Usage
+from exporter.measure.walk import Walked, measure
 from exporter.sample.builder import StoreBuilder
 from exporter.store.catalog import CacheID, Source
 from tests.unit.measure.roots import Host, build
@@ -71,6 +72,23 @@ def test_nothing_is_walked_twice(host: Host) -> None:
     host.scan()
 
     assert [host.scan(), host.scan()] == [0, 0]
+
+
+def test_what_was_walked_beforehand_is_not_walked_again(host: Host) -> None:
+    """What others measured of a layer's files stands as they found it; only the rest of its directory is looked at."""
+    host.directories.expect(host.stores().values())
+    usage = Usage(size=1, allocated=512, inodes=1_000_000)
+    walked = Walked(usage=usage, directories=1, links=0, vanished=0, unreadable=0, cut=False)
+    store = host.store()
+    layers = [store.diff_path(layer.cache_id) for layer in store.layers.values() if layer.cache_id is not None]
+
+    assert set(layers) <= set(host.directories.trees)
+    host.directories.take(dict.fromkeys(layers, walked))
+    while host.directories.step() is not None:
+        continue
+
+    assert dict.fromkeys(store.layers, 512) == host.directories.layer_allocated("overlay2")
+    assert host.directories.trees == []
 
 
 def test_after_a_restart_no_immutable_directory_is_walked(built: StoreBuilder, host: Host) -> None:

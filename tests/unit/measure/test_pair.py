@@ -150,13 +150,15 @@ def test_a_stop_ends_both(top: Path) -> None:
     assert (descriptors(), children()) == (before, [])
 
 
-def test_it_tells_which_tree_it_begins(root: Path) -> None:
-    """So that a person sees progress."""
+@pytest.mark.parametrize("alone", [True, False])
+def test_it_tells_which_tree_is_begun(root: Path, alone: bool) -> None:
+    """Each once, whichever process does it: so that a person sees progress."""
     begun: list[int] = []
-    for name in ("a", "b"):
-        grow(root / name, directories=1)
-    measure_all([str(root / name) for name in ("a", "b")], begins=begun.append)
-    assert begun == [0, 1]
+    tops = [root / f"tree{number}" for number in range(30)]
+    for top in tops:
+        grow(top, directories=20)
+    measure_all([str(top) for top in tops], begins=begun.append, alone=alone, patience=0.0)
+    assert sorted(begun) == list(range(30))
 
 
 def test_standing_alone_it_needs_no_installed_package(top: Path, root: Path) -> None:

@@ -83,6 +83,14 @@ def test_a_row_of_an_upper_layer() -> None:
     assert expected == row(shown(report_of(records.report())), "web-1")
 
 
+def test_a_lower_bound_says_so() -> None:
+    """What could not be measured whole is at least so much."""
+    records = shop()
+    container = list(records.containers)[1]
+    records.uppers[container] = replace(records.uppers[container], exact=False)
+    assert ["≥ 1kB", "≥ 8.19kB", "≥ 2", "8.19kB"] == row(shown(report_of(records.report())), "web-1")[4:]
+
+
 def test_limits_are_shown_where_any_is_set() -> None:
     """Without one there is no column for them."""
     records = shop()

@@ -1,5 +1,7 @@
 """``inspect`` for people: what was found in full, what could have been meant, and what was near."""
 
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
@@ -229,6 +231,16 @@ def test_what_was_not_measured_says_so(records: Records) -> None:
     assert "merged not mounted" in output
     assert "limit none is set" in output
     assert "mount points: none" in output
+
+
+def test_a_lower_bound_says_so(records: Records) -> None:
+    """Where something could not be measured, there is more than is told."""
+    assert "there is more" not in shown(records, "web")
+    (web,) = records.containers
+    records.uppers[web] = replace(records.uppers[web], exact=False)
+    assert "something in it could not be read, or it grew faster than it was walked: there is more" in shown(
+        records, "web"
+    )
 
 
 def test_an_ambiguous_text_lists_the_candidates(records: Records) -> None:
