@@ -3,8 +3,8 @@
 from typing import Final
 
 from grafana.frame import TO_CONTAINER, Section
-from grafana.palette import PLAIN, USAGES
-from grafana.panels import About, Column, Query, Rows, bars, lines, of, rows
+from grafana.palette import BAD, GOOD, PLAIN, USAGES, WARNING
+from grafana.panels import About, Column, Label, Query, Rows, bars, lines, of, rows
 
 UPPER: Final = "layerstore_container_upper_allocated_bytes"
 NO_CONTAINER: Final = "no container on this host"
@@ -14,13 +14,13 @@ _OF_CONTAINER: Final = "cluster, job, instance, store, container_id"
 
 
 def _by_container(expr: str) -> str:
-    return f"sum by (instance, store, container_id, name) ({expr})"
+    return f"max by (instance, store, container_id, name) ({expr})"
 
 
 # A container whose state just changed has two infos: topk leaves one, or the join would fail for all.
 _INFO: Final = f"topk by ({_OF_CONTAINER}) (1, {of('layerstore_container_info')})"
 _WITH_IMAGE: Final = (
-    f"sum by (instance, store, container_id, name, image, state) "
+    f"max by (instance, store, container_id, name, image, state) "
     f"({of(UPPER)} * on ({_OF_CONTAINER}) group_left (image, state) {_INFO})"
 )
 
@@ -60,7 +60,7 @@ def uppers() -> Section:
                 About(
                     title="Upper layers",
                     description="Each container's upper layer. Size is what docker ps -s says, allocated what du says. "
-                    "Of limit stays empty where no limit is set. A click on a name shows that container.",
+                    "Of limit is – where no limit is set. A click on a name shows that container.",
                     unit="short",
                     width=24,
                     height=10,
@@ -68,17 +68,17 @@ def uppers() -> Section:
                 ),
                 Rows(
                     labels={
-                        "name": "Container",
-                        "container_id": "ID",
-                        "image": "Image",
-                        "state": "State",
-                        "instance": "Host",
-                        "store": "Store",
+                        "name": Label(title="Container", width=150),
+                        "image": Label(title="Image", width=130),
+                        "state": Label(title="State", width=75),
+                        "instance": Label(title="Host", width=120),
+                        "store": Label(title="Store", width=80),
                     },
+                    hidden=["container_id"],
                     links={"name": TO_CONTAINER},
                     sort="Allocated",
                 ),
-                Column(title="Allocated", expr=_WITH_IMAGE, unit="bytes", width=180, gauge=True),
+                Column(title="Allocated", expr=_WITH_IMAGE, unit="bytes", width=140, gauge=True),
                 Column(title="In 1 h", expr=_by_container(of(f"container:{UPPER}:delta1h")), unit="bytes"),
                 Column(
                     title="Size",
@@ -90,7 +90,12 @@ def uppers() -> Section:
                     expr=_by_container(of("layerstore_container_upper_inodes")),
                     unit="short",
                 ),
-                Column(title="Of limit", expr=_by_container(f"{of(UPPER)} / {limit}"), unit="percentunit"),
+                Column(
+                    title="Of limit",
+                    expr=_by_container(f"{of(UPPER)} / {limit}"),
+                    unit="percentunit",
+                    steps=[(None, GOOD), (0.75, WARNING), (0.9, BAD)],
+                ),
                 Column(
                     title="Logs",
                     expr=_by_container(of("layerstore_container_log_allocated_bytes")),
@@ -151,49 +156,89 @@ def container() -> Section:
 
 def images() -> Section:
     """Images, their layers, and who shares them."""
-    of_image = "instance, store, image_id"
-    named = "group by (cluster, job, instance, store, image_id, repository, tag) "
+    of_image = "cluster, job, instance, store, image_id"
+    of_layer = "instance, store, chain_id"
+
+    def by_image(expr: str) -> str:
+        return f"max by (instance, store, image_id) ({expr})"
+
+    # One value for each reference. The side that is one is grouped: two targets may tell of the same host.
+    unique = of("layerstore_image_unique_bytes")
+    by_reference = (
+        "max by (instance, store, image_id, repository, tag) ("
+        f"group by ({of_image}, repository, tag) ({of('layerstore_image_info')}) "
+        f"* on ({of_image}) group_left () max by ({of_image}) ({unique}))"
+    )
     return Section(
         title="Images and shared layers",
         panels=[
             rows(
                 About(
                     title="Images",
-                    description="Each image by its references. Unique is what deleting it would free if nothing else "
-                    "went; shared stays for other images. An image of several references has several rows. The "
+                    description="Each image by its references. Unique lies in layers that no other image uses; shared "
+                    "stays for others. Reclaimable is what deleting this image alone would free: its unique bytes, "
+                    "where no container was made from it. An image of several references has several rows. The "
                     "exporter's --images.limit says how many there can be.",
                     unit="short",
-                    width=16,
+                    width=24,
                     height=10,
                     empty="no image on this host",
                 ),
                 Rows(
                     labels={
-                        "repository": "Repository",
-                        "tag": "Tag",
-                        "image_id": "ID",
-                        "instance": "Host",
-                        "store": "Store",
+                        "repository": Label(title="Repository", width=200),
+                        "tag": Label(title="Tag", width=110),
+                        "image_id": Label(title="ID", width=110),
+                        "instance": Label(title="Host", width=130),
+                        "store": Label(title="Store", width=90),
                     },
                     sort="Unique",
                 ),
+                Column(title="Unique", expr=by_reference, unit="bytes", width=140, gauge=True),
+                Column(title="Shared", expr=by_image(of("layerstore_image_shared_bytes")), unit="bytes"),
+                Column(title="Size", expr=by_image(of("layerstore_image_size_bytes")), unit="bytes"),
                 Column(
-                    title="Unique",
-                    expr=f"sum by ({of_image}, repository, tag) ("
-                    f"{named}({of('layerstore_image_info')}) "
-                    "* on (cluster, job, instance, store, image_id) group_left () "
-                    f"{of('layerstore_image_unique_bytes')})",
+                    title="Reclaimable",
+                    expr=by_image(f"{unique} and {of('layerstore_image_containers')} == 0"),
                     unit="bytes",
-                    width=180,
+                    width=100,
+                    empty="in use",
+                ),
+                Column(title="Containers", expr=by_image(of("layerstore_image_containers")), unit="short", width=90),
+            ),
+            rows(
+                About(
+                    title="Largest layers",
+                    description="The largest read-only layers, and how many images and containers use each. The "
+                    "exporter's --layers.limit says how many there can be.",
+                    unit="short",
+                    height=9,
+                    empty="no layer on this host",
+                ),
+                Rows(
+                    labels={
+                        "chain_id": Label(title="Chain ID", width=110),
+                        "instance": Label(title="Host", width=110),
+                        "store": Label(title="Store", width=80),
+                    },
+                    sort="Size",
+                ),
+                Column(
+                    title="Size",
+                    expr=f"max by ({of_layer}) ({of('layerstore_layer_size_bytes')})",
+                    unit="bytes",
+                    width=130,
                     gauge=True,
                 ),
                 Column(
-                    title="Shared", expr=f"sum by ({of_image}) ({of('layerstore_image_shared_bytes')})", unit="bytes"
+                    title="Images",
+                    expr=f"max by ({of_layer}) ({of('layerstore_layer_images')})",
+                    unit="short",
+                    width=75,
                 ),
-                Column(title="Size", expr=f"sum by ({of_image}) ({of('layerstore_image_size_bytes')})", unit="bytes"),
                 Column(
                     title="Containers",
-                    expr=f"sum by ({of_image}) ({of('layerstore_image_containers')})",
+                    expr=f"max by ({of_layer}) ({of('layerstore_layer_containers')})",
                     unit="short",
                 ),
             ),
@@ -203,41 +248,12 @@ def images() -> Section:
                     description="Size of all read-only layers: those that two or more images share, those of one "
                     "image, those of none.",
                     unit="bytes",
-                    width=8,
-                    height=10,
+                    width=6,
+                    height=9,
                 ),
                 Query(expr=f"sum by (usage) ({of('layerstore_layers_size_bytes')})", legend="{{usage}}"),
                 stacked=True,
                 colours=USAGES,
-            ),
-            rows(
-                About(
-                    title="Largest layers",
-                    description="The largest read-only layers, and how many images and containers use each. The "
-                    "exporter's --layers.limit says how many there can be.",
-                    unit="short",
-                    width=16,
-                    height=8,
-                    empty="no layer on this host",
-                ),
-                Rows(labels={"chain_id": "Chain ID", "instance": "Host", "store": "Store"}, sort="Size"),
-                Column(
-                    title="Size",
-                    expr=f"sum by (instance, store, chain_id) ({of('layerstore_layer_size_bytes')})",
-                    unit="bytes",
-                    width=180,
-                    gauge=True,
-                ),
-                Column(
-                    title="Images",
-                    expr=f"sum by (instance, store, chain_id) ({of('layerstore_layer_images')})",
-                    unit="short",
-                ),
-                Column(
-                    title="Containers",
-                    expr=f"sum by (instance, store, chain_id) ({of('layerstore_layer_containers')})",
-                    unit="short",
-                ),
             ),
             bars(
                 About(
@@ -245,10 +261,14 @@ def images() -> Section:
                     description="How many of the largest layers are used by how many images: 5 layers at 3 images "
                     "means that each of those 5 is stored once instead of three times.",
                     unit="short",
-                    width=8,
+                    width=6,
+                    height=9,
                     empty="no layer on this host",
                 ),
-                Query(expr=f'count_values("images", {of("layerstore_layer_images")})', legend="{{images}} images"),
+                Query(
+                    expr=f'count_values("images", max by ({of_layer}) ({of("layerstore_layer_images")}))',
+                    legend="images: {{images}}",
+                ),
                 steps=[(None, PLAIN)],
             ),
         ],

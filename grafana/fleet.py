@@ -4,13 +4,14 @@ from typing import Final
 
 from grafana.frame import FLEET_UID, TO_CONTAINER, TO_HOST, Page, Section
 from grafana.palette import BAD, GOOD, OWNERS, PLAIN, WARNING
-from grafana.panels import FIRING, About, Column, Query, Rows, bars, lines, number, of, rows
+from grafana.panels import FIRING, About, Column, Label, Query, Rows, bars, lines, number, of, rows
 
 _UPPER: Final = "layerstore_container_upper_allocated_bytes"
 _FREE: Final = "store:layerstore_filesystem_avail_bytes:ratio"
 _TO_FULL: Final = "instance:layerstore_filesystem_avail_bytes:min_seconds_to_full1h"
 _UP: Final = of("up", 'job=~".*layerstore.*"')
 _SAMPLES: Final = of("scrape_samples_scraped", 'job=~".*layerstore.*"')
+_ILL: Final = of("ALERTS", 'alertname=~"Layerstore(ExporterDown|NoStore|Scan.+|Watch.+)"')
 _MEASURING: Final = "not measured yet: the first pass over a whole store can take minutes"
 
 
@@ -93,31 +94,61 @@ def _hosts() -> Section:
             rows(
                 About(
                     title="Hosts by free space",
-                    description="Each host's fullest store first. Full in is empty where free space does not shrink. "
-                    "A click on a host shows it.",
+                    description="Each host's fullest store first. Full in is the soonest of its stores. Written is "
+                    "what its containers' upper layers take. A click on a host shows it.",
                     unit="short",
                     width=24,
                     height=9,
                 ),
-                Rows(labels={"instance": "Host"}, links={"instance": TO_HOST}, sort="Free", ascending=True),
-                Column(title="Free", expr=f"min by (instance) ({of(_FREE)})", unit="percentunit"),
-                Column(title="Full in", expr=f"min by (instance) ({of(_TO_FULL)})", unit="s"),
+                Rows(
+                    labels={"instance": Label(title="Host", width=200)},
+                    links={"instance": TO_HOST},
+                    sort="Free",
+                    ascending=True,
+                ),
                 Column(
-                    title="Written by containers",
-                    expr=f"sum by (instance) ({of(f'instance:{_UPPER}:sum')})",
+                    title="Free",
+                    expr=f"min by (instance) ({of(_FREE)})",
+                    unit="percentunit",
+                    width=100,
+                    steps=[(None, BAD), (0.1, WARNING), (0.25, GOOD)],
+                ),
+                Column(
+                    title="Full in",
+                    expr=f"min by (instance) ({of(_TO_FULL)})",
+                    unit="s",
+                    width=120,
+                    empty="not filling",
+                    steps=[(None, BAD), (4 * 3600, WARNING), (24 * 3600, GOOD)],
+                ),
+                Column(
+                    title="Written",
+                    expr=f"max by (instance) ({of(f'instance:{_UPPER}:sum')})",
                     unit="bytes",
                     width=200,
                     gauge=True,
+                    empty="no container",
                 ),
                 Column(
-                    title="In 1 h", expr=f"sum by (instance) ({of(f'instance:{_UPPER}:sum_delta1h')})", unit="bytes"
+                    title="In 1 h",
+                    expr=f"max by (instance) ({of(f'instance:{_UPPER}:sum_delta1h')})",
+                    unit="bytes",
+                    width=110,
                 ),
-                Column(title="Orphaned", expr=f"sum by (instance) ({orphans})", unit="bytes"),
+                Column(
+                    title="Orphaned",
+                    expr=f"max by (instance) ({orphans})",
+                    unit="bytes",
+                    width=140,
+                    empty="not known yet",
+                    steps=[(None, GOOD), (1024**2, WARNING), (1024**3, BAD)],
+                ),
                 Column(
                     title="Damaged records",
                     expr=f"sum by (instance) ({of('layerstore_integrity_problems')})",
                     unit="short",
                     width=140,
+                    steps=[(None, GOOD), (1, BAD)],
                 ),
             ),
             lines(
@@ -147,7 +178,11 @@ def _hosts() -> Section:
 def _containers() -> Section:
     growing = of(f"fleet:{_UPPER}:topk20_delta1h", 'instance=~"$instance"')
     largest = of(f"fleet:{_UPPER}:topk20", 'instance=~"$instance"')
-    labels = {"name": "Container", "container_id": "ID", "instance": "Host", "store": "Store"}
+    labels = {
+        "name": Label(title="Container", width=150),
+        "instance": Label(title="Host", width=150),
+        "store": Label(title="Store", width=100),
+    }
     return Section(
         title="Containers anywhere",
         panels=[
@@ -159,12 +194,12 @@ def _containers() -> Section:
                     unit="short",
                     empty="no upper layer grew within the last hour",
                 ),
-                Rows(labels=labels, links={"name": TO_CONTAINER}, sort="In 1 h"),
+                Rows(labels=labels, hidden=["container_id"], links={"name": TO_CONTAINER}, sort="In 1 h"),
                 Column(
                     title="In 1 h",
-                    expr=f"sum by (instance, store, container_id, name) ({growing})",
+                    expr=f"max by (instance, store, container_id, name) ({growing})",
                     unit="bytes",
-                    width=180,
+                    width=160,
                     gauge=True,
                 ),
             ),
@@ -176,12 +211,12 @@ def _containers() -> Section:
                     unit="short",
                     empty="no container on any host",
                 ),
-                Rows(labels=labels, links={"name": TO_CONTAINER}, sort="Allocated"),
+                Rows(labels=labels, hidden=["container_id"], links={"name": TO_CONTAINER}, sort="Allocated"),
                 Column(
                     title="Allocated",
-                    expr=f"sum by (instance, store, container_id, name) ({largest})",
+                    expr=f"max by (instance, store, container_id, name) ({largest})",
                     unit="bytes",
-                    width=180,
+                    width=160,
                     gauge=True,
                 ),
             ),
@@ -239,6 +274,30 @@ def _coverage() -> Section:
     return Section(
         title="Exporters",
         panels=[
+            rows(
+                About(
+                    title="Exporters that need a look",
+                    description="Exporters that do not answer, find no store, fail at a stage of their work, tell old "
+                    "figures or miss changes: their alerts, from when the condition holds. A click on a host shows it.",
+                    unit="short",
+                    width=24,
+                    height=6,
+                    empty="every exporter answers, and reads its host in time",
+                ),
+                Rows(
+                    labels={
+                        "instance": Label(title="Host", width=200),
+                        "job": Label(title="Job", width=200),
+                        "alertname": Label(title="Alert", width=250),
+                        "stage": Label(title="Stage", width=120),
+                        "alertstate": Label(title="State", width=120),
+                    },
+                    links={"instance": TO_HOST},
+                    sort="Alert",
+                    ascending=True,
+                ),
+                Column(title="", expr=f"max by (instance, job, alertname, stage, alertstate) ({_ILL})", unit="short"),
+            ),
             bars(
                 About(
                     title="Exporters by version",

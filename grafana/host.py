@@ -100,7 +100,8 @@ def _capacity() -> Section:
                 About(
                     title="Free space, and in 4 hours",
                     description="What is free on the filesystem of each store, and what will be in 4 hours at the pace "
-                    "of the last hour. Where the forecast touches 0, the alert LayerstoreFilesystemFilling fires.",
+                    "of the last hour. Where the forecast stays at 0, the alert LayerstoreFilesystemFilling is on its "
+                    "way.",
                     unit="bytes",
                 ),
                 Query(expr=of(available), legend="{{instance}} {{store}}"),

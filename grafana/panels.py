@@ -21,6 +21,9 @@ SOURCE: Final = common_model.DataSourceRef(type_val="prometheus", uid="${datasou
 _HOST: Final = 'cluster=~"$cluster",job=~"$job",instance=~"$instance"'
 _FLEET: Final = 'cluster=~"$cluster",job=~"$job"'
 
+Steps = Sequence[tuple[float | None, str]]
+"""Colours from a value on, the first from None."""
+
 Panel = timeseries.Panel | stat.Panel | bargauge.Panel | table.Panel
 P = TypeVar("P", timeseries.Panel, stat.Panel, bargauge.Panel, table.Panel)
 
@@ -62,22 +65,40 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column of values in a table: *expr* gives a value for each row."""
+    """One column of values in a table: *expr* gives a value for each row. Without a title it is not shown, and only
+    says which rows there are."""
 
     title: str
     expr: str
     unit: str
-    width: int = 120
+    width: int = 85
     """Pixels."""
     gauge: bool = False
     """Draw the value as a bar too, for the column by which a table is read."""
+    empty: str = "–"
+    """What stands in a row that has no value here. Without it Grafana writes there what it says of a whole panel that
+    is empty."""
+    steps: Steps = ()
+    """Colours of the text from a value on, as in :func:`number`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """One column of labels in a table."""
+
+    title: str
+    width: int
+    """Pixels; of the first column at least, which takes what the others leave."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """What the rows of a table are: the labels they are told by, in order, each with its title."""
+    """What the rows of a table are."""
 
-    labels: Mapping[str, str]
+    labels: Mapping[str, Label]
+    """The labels they are told by, in order."""
+    hidden: Sequence[str] = ()
+    """Labels that tell rows apart and are not shown."""
     links: Mapping[str, str] = field(default_factory=dict)
     """A URL for a label's cells, with Grafana's variables."""
     sort: str
@@ -118,8 +139,8 @@ def lines(
     return _coloured(panel, colours or {})
 
 
-def number(about: About, query: Query, *, steps: Sequence[tuple[float | None, str]] = ()) -> stat.Panel:
-    """One large number. *steps* are colours from a value on, the first from None; without them it has none."""
+def number(about: About, query: Query, *, steps: Steps = ()) -> stat.Panel:
+    """One large number, without a colour where there are no *steps*."""
     panel = _about(stat.Panel(), about).targets([_instant(query, 0)])
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     panel.graph_mode(common_model.BigValueGraphMode.NONE)
@@ -132,7 +153,7 @@ def bars(
     query: Query,
     *,
     colours: Mapping[str, str] | None = None,
-    steps: Sequence[tuple[float | None, str]] = (),
+    steps: Steps = (),
 ) -> bargauge.Panel:
     """A bar for each series, as of now."""
     panel = _about(bargauge.Panel(), about).targets([_instant(query, 0)]).min(0)
@@ -149,24 +170,27 @@ def rows(about: About, of_what: Rows, *columns: Column) -> table.Panel:
     panel = _about(table.Panel(), about)
     panel.targets([_instant(query, number).format(PromQueryFormat.TABLE) for number, query in enumerate(queries)])
     values = [f"Value #{_ref(number)}" if len(columns) > 1 else "Value" for number in range(len(columns))]
-    names = dict(of_what.labels) | {value: column.title for value, column in zip(values, columns, strict=True)}
+    titles = {name: label.title for name, label in of_what.labels.items()}
+    titles |= {value: column.title for value, column in zip(values, columns, strict=True) if column.title}
+    untitled = [value for value, column in zip(values, columns, strict=True) if not column.title]
     panel.transformations(
         [
             model.DataTransformerConfig(id_val="merge", options={}),
             model.DataTransformerConfig(
                 id_val="organize",
                 options={
-                    "excludeByName": {"Time": True},
-                    "indexByName": {name: place for place, name in enumerate(names)},
-                    "renameByName": names,
+                    "excludeByName": dict.fromkeys(("Time", *of_what.hidden, *untitled), True),
+                    "indexByName": {name: place for place, name in enumerate(titles)},
+                    "renameByName": titles,
                 },
             ),
         ]
     )
+    for place, (name, label) in enumerate(of_what.labels.items()):
+        panel.override_by_name(label.title, _named(label, wide=place == 0, link=of_what.links.get(name)))
     for column in columns:
-        panel.override_by_name(column.title, _cells(column))
-    for label, url in of_what.links.items():
-        panel.override_by_name(of_what.labels[label], [_value("links", [{"title": "Look closer", "url": url}])])
+        if column.title:
+            panel.override_by_name(column.title, _cells(column))
     panel.sort_by([common.TableSortByFieldState().display_name(of_what.sort).desc(not of_what.ascending)])
     return panel.cell_height(common_model.TableCellHeight.SM).filterable(True)
 
@@ -193,12 +217,28 @@ def _query(query: Query, number: int) -> prometheus.Dataquery:
     return target.legend_format(query.legend) if query.legend else target
 
 
+def _thresholds(steps: Steps) -> list[model.Threshold]:
+    return [model.Threshold(value=value, color=colour) for value, colour in steps]
+
+
 def _cells(column: Column) -> list[model.DynamicConfigValue]:
-    cells = [_value("unit", column.unit), _value("custom.width", column.width)]
+    cells = [_value("unit", column.unit), _value("custom.width", column.width), _value("noValue", column.empty)]
     if column.gauge:
         cells.append(_value("custom.cellOptions", {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}))
         cells.append(_value("color", {"mode": "fixed", "fixedColor": palette.OWNERS["container_upper"]}))
         cells.append(_value("min", 0))
+    if column.steps:
+        thresholds = model.ThresholdsConfig(mode=model.ThresholdsMode.ABSOLUTE, steps=_thresholds(column.steps))
+        cells.append(_value("thresholds", thresholds))
+        cells.append(_value("color", {"mode": "thresholds"}))
+        cells.append(_value("custom.cellOptions", {"type": "color-text"}))
+    return cells
+
+
+def _named(label: Label, *, wide: bool, link: str | None) -> list[model.DynamicConfigValue]:
+    cells = [_value("custom.minWidth" if wide else "custom.width", label.width), _value("noValue", "–")]
+    if link is not None:
+        cells.append(_value("links", [{"title": "Look closer", "url": link}]))
     return cells
 
 
@@ -216,9 +256,8 @@ def _coloured(panel: P, colours: Mapping[str, str]) -> P:
     return panel
 
 
-def _stepped(panel: P, steps: Sequence[tuple[float | None, str]]) -> P:
+def _stepped(panel: P, steps: Steps) -> P:
     if steps:
-        thresholds = [model.Threshold(value=value, color=colour) for value, colour in steps]
-        panel.thresholds(dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(thresholds))
+        panel.thresholds(dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(_thresholds(steps)))
         panel.color_scheme(_colour(model.FieldColorModeId.THRESHOLDS))
     return panel

@@ -61,6 +61,7 @@ EMPTY: Mapping[str, str] = {
     "LayerstoreUpperNearLimit warning": "the sample's limit is far above what is written",
     "LayerstoreWatchIncomplete info": "all directories are watched",
     "LayerstoreWatchOverflow info": "nothing overflowed",
+    "fleet: Exporters that need a look A": "every exporter answers and reads its host",
 }
 """Expressions that give nothing on these hosts, by place, and why. One that gives something must leave this list."""
 
@@ -121,8 +122,8 @@ class Observed:
 
 @pytest.fixture(scope="module")
 def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
-    """What happens on four hosts: a real Docker with two exporters, one of which two jobs scrape; a sample store, which
-    is another engine; and an engine without containers."""
+    """What happens on three hosts: a real Docker with two exporters, each scraped twice; a sample store, which is
+    another engine; and an engine without containers."""
     directory = tmp_path_factory.mktemp("stack")
     receiver = Receiver()
     with ExitStack() as stack:
@@ -146,7 +147,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
         )
         known = f'layerstore_container_upper_allocated_bytes{{container_id="{container[:12]}"}}'
         # One more scrape than the first: growth is a difference of two.
-        wait_for(lambda: len(monitor.query(f"count_over_time({known}[1m]) > 1")) == 3, "two scrapes", seconds=40)
+        wait_for(lambda: len(monitor.query(f"count_over_time({known}[1m]) > 1")) == 4, "two scrapes", seconds=40)
 
         labels = {
             "alertname": ALERT,
@@ -235,7 +236,8 @@ def _containers(docker: Docker) -> str:
 
 
 def _configuration(addresses: Mapping[str, str], manager: str) -> str:
-    """Scrapes all; one exporter twice, as by a second team, and one as if it were of a cluster."""
+    """Scrapes all; one exporter by two jobs, one twice by the same job with another label, as by a second team, and one
+    as if it were of a cluster."""
     configuration = {
         "global": {"scrape_interval": f"{SCRAPE_INTERVAL:g}s", "scrape_timeout": "2s", "evaluation_interval": "1s"},
         "rule_files": ["rules.yaml"],
@@ -245,6 +247,7 @@ def _configuration(addresses: Mapping[str, str], manager: str) -> str:
                 "job_name": "layerstore",
                 "static_configs": [
                     {"targets": [addresses["docker"], addresses["beside"], addresses["empty"]]},
+                    {"targets": [addresses["beside"]], "labels": {"team": 'the "second"'}},
                     {"targets": [addresses["sample"]], "labels": {"cluster": "sample"}},
                 ],
             },

@@ -7,12 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as model
 
 from exporter.account.owners import Owner
 from grafana.build import rendered
 from grafana.palette import OWNERS
 
 FILES = list(rendered())
+
+GRID_COLUMN = (1280 - 2 * 16) / 24
+"""Pixels of one of 24 columns on a screen of 1280, without the margins of the page."""
+PADDING = 24
+"""Pixels that a panel's frame, its gap to the next and a scroll bar take of it."""
+WIDTHS = ("custom.width", "custom.minWidth")
 
 
 def dashboard(path: Path) -> Any:
@@ -21,6 +29,18 @@ def dashboard(path: Path) -> Any:
 
 def panels(path: Path) -> list[Any]:
     return [panel for panel in dashboard(path)["panels"] if panel["type"] != "row"]
+
+
+def tables(path: Path) -> list[Any]:
+    return [panel for panel in panels(path) if panel["type"] == "table"]
+
+
+def columns(panel: Any) -> list[tuple[str, Any]]:
+    """Each column's title, and what is set for it by name."""
+    return [
+        (override["matcher"]["options"], {property_["id"]: property_["value"] for property_ in override["properties"]})
+        for override in panel["fieldConfig"]["overrides"]
+    ]
 
 
 def expressions(path: Path) -> Iterator[str]:
@@ -79,6 +99,58 @@ class TestDashboard:
                 variable["allValue"],
                 variable["current"]["value"],
             ) == (True, True, ".*", "$__all")
+
+    def test_every_variable_is_used(self, path: Path) -> None:
+        """What can be chosen changes what is shown: each variable is in a query, a title or another variable."""
+        shown = dashboard(path)
+        said = json.dumps([shown["panels"], [variable["query"] for variable in shown["templating"]["list"]]])
+        names = [variable["name"] for variable in shown["templating"]["list"]]
+        assert [name for name in names if f"${name}" not in said and f"${{{name}}}" not in said] == []
+
+    def test_grafana_reads_back_what_was_written(self, path: Path) -> None:
+        """The file is a classic dashboard, of the schema that Grafana 10 knows, and nothing in it is unknown to the
+        typed model: read into that and written again, it is the same. Each panel has a number of its own."""
+        written = dashboard(path)
+        read = model.Dashboard.from_json(written)
+        again = json.loads(json.dumps(read, cls=JSONEncoder))
+        # The SDK reads each place but its own default as that default.
+        for placed in (*again["links"], *again["annotations"]["list"]):
+            assert placed.pop("placement") == "inControlsMenu"
+        for placed in (*written["links"], *written["annotations"]["list"]):
+            assert placed.pop("placement") == ""
+        assert again == written
+        assert written["schemaVersion"] == 39
+        numbers = [panel["id"] for panel in written["panels"]]
+        assert sorted(set(numbers)) == sorted(numbers)
+
+    def test_a_table_can_be_read_on_a_small_screen(self, path: Path) -> None:
+        """All columns of a table fit beside each other on a screen of 1280 pixels: the first takes what is left."""
+        for panel in tables(path):
+            widths = [value for _, column in columns(panel) for key, value in column.items() if key in WIDTHS]
+            assert len(widths) == len(panel["transformations"][1]["options"]["renameByName"])
+            assert (panel["title"], sum(widths) <= panel["gridPos"]["w"] * GRID_COLUMN - PADDING) == (
+                panel["title"],
+                True,
+            )
+
+    def test_an_empty_cell_does_not_speak_for_the_table(self, path: Path) -> None:
+        """Grafana writes a panel's words for being empty into each empty cell too: every column has its own."""
+        for panel in tables(path):
+            for title, column in columns(panel):
+                assert (panel["title"], title, True) == (panel["title"], title, bool(column["noValue"]))
+                assert column["noValue"] != panel["fieldConfig"]["defaults"]["noValue"]
+
+    def test_rows_of_a_table_are_of_one_thing(self, path: Path) -> None:
+        """Each value of a table comes by the labels that tell its rows apart, and two targets that tell of the same
+        thing give one row, not a sum: no value is added up over what a row is told by."""
+        for panel in tables(path):
+            options = panel["transformations"][1]["options"]
+            known = {*options["renameByName"], *options["excludeByName"]}
+            for target in panel["targets"]:
+                grouped = re.match(r"(max|min|sum) by \(([^)]+)\)", target["expr"])
+                assert grouped is not None
+                assert set(grouped[2].split(", ")) <= known
+                assert grouped[1] != "sum" or "integrity" in target["expr"]
 
     def test_the_crosshair_is_shared(self, path: Path) -> None:
         """A moment that is pointed at in one graph is shown in all."""
