@@ -52,7 +52,8 @@ class Doubt(enum.StrEnum):
     STEP = "step"
     """It is recorded as a writable layer of no container, which a build step may be using."""
     RELEASED = "released"
-    """A record named it at an earlier scan, and the same engine still runs: it is being removed."""
+    """A record named it at an earlier scan, or it lost its short name, which the engine deletes first; and the engine
+    that may have done that still runs: it is being removed."""
     FOREIGN = "foreign"
     """The engine gives no directory such a name: somebody else made it."""
     UNREAD = "unread"
@@ -80,7 +81,7 @@ class Ownership:
     named: frozenset[CacheID] = frozenset()
     """What records named, now or at the last scan that read all of them."""
     released: Mapping[CacheID, float] = field(default_factory=dict)
-    """What records do not name any more, and since when that is so, Unix seconds."""
+    """What the engine is removing, as it seems, and since when that is so, Unix seconds."""
     untold: frozenset[Owner] = frozenset()
     """The owners of which not all directories could be told."""
 

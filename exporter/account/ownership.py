@@ -5,7 +5,7 @@ Nothing is called an orphan that could be anything else, for people delete orpha
 - its name is one that the engine gives;
 - no record names it: no layer, no layer that is being removed, no writable layer, no row of the build cache. The
   directories are listed before the records are read, so a record that is older than its directory cannot be missed;
-- no record named it while the engine was running that runs now, as far as that was seen;
+- the running engine is not removing it, as far as can be seen: it deletes records and short names first;
 - it is in the lower chain of no directory that may be somebody's;
 - no overlay mount uses it, and the mounts where the engine mounts can be seen;
 - it was made before the running engine was started, for what the engine holds in memory alone (a pull, a build step)
@@ -86,18 +86,30 @@ def classify(store: Store, *, now: float, previous: Ownership | None = None) -> 
 def _remembered(
     store: Store, names: Collection[CacheID], *, now: float, complete: bool, previous: Ownership | None
 ) -> tuple[frozenset[CacheID], Mapping[CacheID, float]]:
-    """What has been named, and what is so no more, since when; the latter only while the engine runs that may be
-    removing it."""
+    """What has been named, and what the running engine seems to be removing, since when.
+
+    It is removing what a record named and does not name any more, and what has lost its short name in ``l/``: of a
+    directory it deletes that first, and the files may take it long. But what lost it before anything came or went
+    there under this engine was left by another one.
+    """
+    before = previous or Ownership(owners={})
     named = frozenset(name for name in store.directories if name in names)
-    if previous is None:
-        return named, {}
-    gone = {name: at for name, at in previous.released.items() if not is_left(store, at, now)}
-    if complete:
-        gone.update((name, now) for name in previous.named if name not in gone)
+    removing = {name: at for name, at in before.released.items() if not is_left(store, at, now)}
+    if not complete:
+        named |= before.named
     else:
-        named |= previous.named
-    there = ((name, at) for name, at in gone.items() if name in store.directories and name not in names)
-    return named, dict(there)
+        let_go = {name for name in before.named if name not in names}
+        if store.short_links_changed is not None and not _is_older(store, store.short_links_changed):
+            let_go |= set(_unlinked(store, names)) - before.candidates - before.released.keys()
+        removing = dict.fromkeys(let_go, now) | removing
+    return named, {name: at for name, at in removing.items() if name in store.directories and name not in names}
+
+
+def _unlinked(store: Store, names: Collection[CacheID]) -> Iterator[CacheID]:
+    """The directories without a record whose short name leads nowhere."""
+    for name, directory in store.directories.items():
+        if name not in names and directory.link and directory.link not in store.short_links:
+            yield name
 
 
 # What records name

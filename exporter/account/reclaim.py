@@ -1,15 +1,15 @@
 """What removing all of a kind would free, by true reference counts. Pure.
 
 Each figure is the fall of ``du`` of the engine's root after the prune that it goes by, if nothing else happens: storage
-directories and records. The engine's databases, which do not shrink, and directories that lose entries stay as they
-are.
+directories, their short names, and records. Directories that lose entries stay as large as they are, and so do the
+engine's databases, which may even grow by what a prune writes.
 
 - ``dangling_images``: ``docker image prune --force``
 - ``unused_images``: ``docker image prune --all --force``, the dangling ones included
 - ``exited_containers``: ``docker container prune --force``: all that are not running, paused or restarting, with upper
   and init layer, logs and records; not their volumes
 - ``build_cache``: ``docker builder prune --all --force``, while no build is running
-- ``orphans``: deleting them by hand, as no command does
+- ``orphans``: deleting them and their short names by hand, as no command does
 
 A layer goes when nothing refers to it any more: no image that stays, no writable layer that stays, no build cache, and
 no layer on top of it. So layers that only images of the kind share go with them, and layers that somebody else needs
@@ -61,7 +61,7 @@ def removable(store: Store, ownership: Ownership | None) -> Mapping[Kind, Remova
         if all(container.state is not None for container in store.containers.values()):
             found[Kind.EXITED_CONTAINERS] = whole.without(mounts=_exited_mounts(store))
     if ownership is not None and Owner.ORPHAN not in ownership.untold:
-        found[Kind.ORPHANS] = Removable(directories=frozenset(ownership.of(Owner.ORPHAN)))
+        found[Kind.ORPHANS] = _removable(store, ownership.of(Owner.ORPHAN))
     return found
 
 
@@ -142,6 +142,14 @@ def _exited_mounts(store: Store) -> frozenset[str]:
 # What goes with it
 
 
+def _removable(store: Store, directories: Iterable[CacheID], records: Iterable[str] = ()) -> Removable:
+    """Those storage directories that are there, with their short names, and records."""
+    there = frozenset(name for name in directories if name in store.directories)
+    links = (link for name in there if (link := store.directories[name].link) and store.directory_called(link) == name)
+    short_names = (f"{store.directory_root}/l/{link}" for link in links)
+    return Removable(directories=there, records=frozenset((*records, *short_names)))
+
+
 class _Whole:
     """A store, and who refers to which layer."""
 
@@ -169,12 +177,8 @@ class _Whole:
         if cache:
             kept = {layer.cache_id for layer in store.layers.values() if layer.chain_id not in layers}
             directories |= store.cache_directories - kept
-        return Removable(
-            directories=frozenset(name for name in directories if name is not None and name in store.directories),
-            records=frozenset(
-                (*self._image_records(images), *self._mount_records(mounts), *map(store.layer_record, layers))
-            ),
-        )
+        records = (*self._image_records(images), *self._mount_records(mounts), *map(store.layer_record, layers))
+        return _removable(store, (name for name in directories if name is not None), records)
 
     def _layers_without(self, images: frozenset[ImageID], mounts: frozenset[str], cache: bool) -> set[ChainID]:
         """The layers that go, each after all that are on top of it."""

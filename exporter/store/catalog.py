@@ -175,6 +175,8 @@ class Store:
     directories: Mapping[CacheID, Directory] = field(default_factory=dict)
     short_links: Mapping[str, str] = field(default_factory=dict)
     """``l/<short name>`` → the symlink's target, as stored (``../<cache-id>/diff``)."""
+    short_links_changed: float | None = None
+    """When a short name last came or went, Unix seconds; None where there is no directory of them."""
     internal: frozenset[str] = frozenset()
     """Entries of the directory root that are no storage directories: the short links, what the engine tries out."""
     layout: Layout = Layout.GRAPHDRIVER

@@ -89,6 +89,7 @@ class StoreReader:
             mounts=mounts,
             directories=directories,
             short_links=short_links,
+            short_links_changed=self._directories.links_changed,
             internal=self._directories.internal,
             removals=removals,
             write_sets=write_sets,

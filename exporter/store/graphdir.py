@@ -38,6 +38,8 @@ class DirectoryReader:
         self._tables: Shelf[Mapping[str, str]] = Shelf()
         self.internal: frozenset[str] = frozenset()
         """The entries of the last reading that are no storage directories: the engine's own, and the filesystem's."""
+        self.links_changed: float | None = None
+        """When a short name last came or went before the last reading of them, Unix seconds."""
 
     def read(self, folder: Folder | None, scan: Scan) -> dict[CacheID, Directory]:
         """All storage directories, by name."""
@@ -72,6 +74,7 @@ class DirectoryReader:
         A symlink cannot be changed in place, and one that comes or goes touches the directory. So while the directory
         stays as it was, the links do too.
         """
+        self.links_changed = None if folder is None else os.fstat(folder.descriptor).st_mtime
         if folder is None:
             return {}
         return self._tables.read_all(

@@ -38,7 +38,7 @@ _DOUBTS = {
     Doubt.YOUNG: "No record names it yet: it was made within the last minute.",
     Doubt.WRITING: "No record names it yet: a layer's record is being written, probably this one's.",
     Doubt.STEP: "It belongs to no container, but a build step may be using it.",
-    Doubt.RELEASED: "A record named it until lately: the engine is removing it.",
+    Doubt.RELEASED: "No record names it any more, or it has lost its short name: the engine is removing it.",
     Doubt.FOREIGN: "No record names it, and the engine gives no directory such a name: somebody else made it.",
     Doubt.UNREAD: "No record names it, but not everything that could name it was read, or is there.",
     Doubt.START_UNKNOWN: "No record names it; it may be new, for when the engine was started is not known.",

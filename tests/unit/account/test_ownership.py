@@ -431,6 +431,37 @@ def test_what_is_gone_is_forgotten(records: Records) -> None:
     assert ({}, True) == (known.released, STRANGER not in known.named)
 
 
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        (STARTED + 100, (Owner.REMOVING, Doubt.RELEASED)),
+        (STARTED - 100, (Owner.ORPHAN, Doubt.NONE)),
+        (None, (Owner.ORPHAN, Doubt.NONE)),
+    ],
+    ids=["under this engine", "before", "no short names at all"],
+)
+def test_a_directory_without_its_short_name(
+    records: Records, changed: float | None, expected: tuple[Owner, Doubt]
+) -> None:
+    """The engine deletes the short name first, so one look tells that the rest may be under way, unless no short name
+    came or went since the engine was started."""
+    del records.short_links[str(records.directories[STRANGER].link)]
+    assert expected == verdict(store_of(records, short_links_changed=changed))
+
+
+def test_a_removal_that_was_cut_off_long_ago(records: Records) -> None:
+    """What was told to be an orphan stays one when other short names come and go; what was not is one after a day."""
+    del records.short_links[str(records.directories[STRANGER].link)]
+    known = twice(store_of(records, short_links_changed=STARTED - 100))
+    busy = store_of(records, short_links_changed=NOW)
+    assert Owner.ORPHAN is classify(busy, now=NOW + 30, previous=known).owners[STRANGER]
+    known, seen = twice(busy), []
+    for later in (80_000, 90_000, 90_015, 90_030):
+        known = classify(busy, now=NOW + later, previous=known)
+        seen.append(known.owners[STRANGER])
+    assert [Owner.REMOVING, Owner.SUSPECT, Owner.ORPHAN, Owner.ORPHAN] == seen
+
+
 # Stores beside each other
 
 
