@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo report test lint bench golden clean
+.PHONY: help run demo report install uninstall test lint bench golden lock clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -30,6 +30,12 @@ demo: $(VENV)/.installed  ## serve the sample store, with writers that grow it
 report: $(VENV)/.installed  ## print where this host's disk goes
 	$(BIN)/layerstore-exporter report $(ARGS)
 
+install:  ## install as a systemd service (PREFIX=/usr/local DESTDIR= PYTHON=/usr/bin/python3), or upgrade; settings stay
+	@PYTHON="$(PYTHON)" PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" SYSCONFDIR="$(SYSCONFDIR)" UNITDIR="$(UNITDIR)" deploy/systemd/install.sh install
+
+uninstall:  ## remove what install made; settings and state stay, unless PURGE=1
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" SYSCONFDIR="$(SYSCONFDIR)" UNITDIR="$(UNITDIR)" PURGE="$(PURGE)" deploy/systemd/install.sh uninstall
+
 test: $(VENV)/.developed  ## run all checks and tests; what needs an engine that is not there is skipped
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,6 +52,11 @@ bench: $(VENV)/.developed  ## measure speed and cost beside du and the engine, a
 
 golden: $(VENV)/.developed  ## renew the golden files after a wanted change
 	$(BIN)/pytest tests/unit --renew-golden $(ARGS)
+
+lock: $(VENV)/.developed  ## renew the versions and hashes that installations and images are made of
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+	  --custom-compile-command 'make lock' --output-file deploy/requirements.txt pyproject.toml
 
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -11,6 +11,7 @@ so nothing old is shown as if it were new.
 
 import threading
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Protocol
 
 from exporter.account.report import Report
@@ -87,8 +88,10 @@ class Daemon:
         disk: Disk,
         surge_threshold: int = 0,
         progressed: Callable[[], None] = lambda: None,
+        longest_rest: float = inf,
     ) -> None:
-        """*publish* is given every report; *progressed* is called whenever the loop got on, for a watchdog."""
+        """*publish* is given every report; *progressed* is called whenever the loop got on, for a watchdog, and after
+        *longest_rest* seconds of rest at the latest."""
         self._records = records
         self._publish = publish
         self._watch = watch
@@ -98,6 +101,7 @@ class Daemon:
         self._interval = pace.interval
         self._disk = disk
         self._progressed = progressed
+        self._longest_rest = longest_rest
         self._stop = threading.Event()
         self._problems = Once()
         self._notices = Notices()
@@ -145,7 +149,7 @@ class Daemon:
         """What the measurer does while it may not measure: whatever else is due, and waiting; less long, if need be."""
         end = self._clock.monotonic() + seconds
         due = min(end, self._work())
-        wait = due - self._clock.monotonic()
+        wait = min(due - self._clock.monotonic(), self._longest_rest)
         if wait > 0 and self._hints.wait(wait):
             self._next_reading = 0.0
 

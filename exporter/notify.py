@@ -7,23 +7,32 @@ no reason to fail: what cannot be sent is dropped.
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from math import inf
+
+SIGNS = 4
+"""Signs of life that are sent within the time that the manager allows: three may be lost before it acts."""
 
 
 class Notifier:
     """Sends states of the service to its manager."""
 
-    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, environ: Mapping[str, str] = os.environ, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """*environ* says who the manager is and whether it watches; *monotonic* gives seconds that never fall."""
         path = environ.get("NOTIFY_SOCKET", "")
         # "@" stands for the zero byte that an abstract socket's name begins with. Other kinds (vsock) are for machines.
         self._address = "\0" + path[1:] if path.startswith("@") else path if path.startswith("/") else ""
         self._interval = _watchdog_interval(environ)
+        self._monotonic = monotonic
+        self._next_sign = monotonic()
 
     @property
-    def watchdog_interval(self) -> float | None:
-        """Seconds within which the manager wants a sign of life; None where it does not watch. Send twice as often."""
-        return self._interval
+    def sign_interval(self) -> float:
+        """Seconds after which another sign of life should be sent; infinite where the manager does not watch."""
+        return inf if self._interval is None else self._interval / SIGNS
 
     def ready(self, status: str = "") -> None:
         """The service is up, or has re-read its configuration."""
@@ -34,7 +43,13 @@ class Notifier:
         self._send("", status)
 
     def alive(self) -> None:
-        """A sign of life: to be sent by what makes progress, never by a timer of its own."""
+        """A sign of life: for what makes progress to call as often as it likes, never a timer of its own.
+
+        Sent only where the manager watches, and no more often than it needs.
+        """
+        if self._interval is None or (now := self._monotonic()) < self._next_sign:
+            return
+        self._next_sign = now + self.sign_interval
         self._send("WATCHDOG=1")
 
     def reloading(self) -> None:

@@ -14,6 +14,7 @@ from prometheus_client.core import Metric
 from exporter import __version__
 from exporter.account.report import Report
 from exporter.clock import SystemClock
+from exporter.confine import renounce_writing
 from exporter.daemon import Daemon
 from exporter.disk import Disk
 from exporter.export.exposition import Exposition, process_families
@@ -35,12 +36,15 @@ layerstore-exporter: serving the SAMPLE store: made up, and growing by itself. N
 """
 
 
-def serve(roots: Sequence[Root], chosen: ServeSettings, *, daemon_config: str) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code.
+def serve(roots: Sequence[Root], chosen: ServeSettings, *, daemon_config: str, confined: bool = True) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. *confined* gives up for good, in this process, to write files other
+    than the state file.
 
     Raises ListenError where an address cannot be listened on, and WebConfigError where the web configuration is no
     good.
     """
+    if confined:
+        _confine(chosen.state_path)
     clock = SystemClock()
     vitals = Vitals()
     exposition = Exposition(_own_families(vitals))
@@ -69,6 +73,7 @@ def serve(roots: Sequence[Root], chosen: ServeSettings, *, daemon_config: str) -
         disk=disk,
         surge_threshold=chosen.growth_threshold,
         progressed=notifier.alive,
+        longest_rest=notifier.sign_interval,
     )
     _on_end(daemon.stop)
     with (
@@ -111,7 +116,9 @@ def serve_sample(chosen: ServeSettings) -> int:
         writers = Writers(build_demo(root))
         writers.start()
         try:
-            return serve([Root(path=str(root), engine="sample")], chosen, daemon_config=f"{directory}/none")
+            sample = [Root(path=str(root), engine="sample")]
+            # The writers, who make the sample grow, are threads of this process.
+            return serve(sample, chosen, daemon_config=f"{directory}/none", confined=False)
         finally:
             writers.stop()
 
@@ -144,6 +151,16 @@ def _kept_policy(
     finally:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         keeper.stop()
+
+
+def _confine(state_path: str | None) -> None:
+    """Before any thread is started: each gives up for itself, and for those that it starts."""
+    outcome = renounce_writing(but_in=None if state_path is None else str(Path(state_path).parent))
+    log = structlog.get_logger()
+    if outcome.version:
+        log.debug("no file but the state file can be written from now on", landlock=outcome.version)
+    else:
+        log.info("the kernel does not keep this process from writing files", landlock=outcome.refused)
 
 
 def _own_families(vitals: Vitals) -> Callable[[], Iterable[Metric]]:

@@ -1,12 +1,16 @@
 """Engines for the tests of this directory, and a summary of what they compared."""
 
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.engine.debian import TREE, fetch_wheels, make_debian
 from tests.engine.docker import Docker, Registry
+from tests.engine.processes import delete
 
 # What asserts on behalf of tests shows both sides as they do.
 pytest.register_assert_rewrite("tests.engine.agreement", "tests.engine.scanner", "tests.engine.serving")
@@ -43,6 +47,28 @@ def registry() -> Iterator[Registry]:
     """A registry to push to and pull from."""
     with Registry() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def debian() -> Iterator[Path]:
+    """A directory with a small Debian, with Python and systemd, for machines and images; nobody changes it."""
+    if given := os.environ.get(TREE):
+        yield Path(given)
+        return
+    directory = Path(tempfile.mkdtemp(prefix="layerstore-debian-"))
+    try:
+        make_debian(directory / "tree")
+        yield directory / "tree"
+    finally:
+        delete(directory)
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the packages that an installation is made of, for that Debian's Python."""
+    directory = tmp_path_factory.mktemp("wheels")
+    fetch_wheels(directory)
+    return directory
 
 
 @pytest.fixture

@@ -39,11 +39,10 @@ class Scrape:
         return [dict(labels) for labels in self.samples.get(metric, {})]
 
 
-class Exporter:
-    """A running exporter."""
+class Target:
+    """A running exporter as Prometheus sees it."""
 
-    def __init__(self, daemon: Daemon, address: str) -> None:
-        self.daemon = daemon
+    def __init__(self, address: str) -> None:
         self._address = address
 
     def get(self, path: str) -> str:
@@ -75,6 +74,14 @@ class Exporter:
             return bool(self.get("/-/ready"))
         except OSError:
             return False
+
+
+class Exporter(Target):
+    """A running exporter that a test has started."""
+
+    def __init__(self, daemon: Daemon, address: str) -> None:
+        super().__init__(address)
+        self.daemon = daemon
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from exporter.vitals import Vitals
 from tests.quiet import QUIET_PROC
 
 INTERVAL = 15.0
+LONGEST_REST = 10.0
 
 
 class Time:
@@ -78,6 +79,9 @@ class Host:
         self.reports: list[Report] = []
         self.reports_at_stop = 0
         self.threshold = 0
+        self.interval = INTERVAL
+        self.signs: list[float] = []
+        """When the loop gave a sign of progress."""
         self.named: Root | None = None
         """What the daemon is told to read, if not the root."""
         self.daemon_config = directory / "daemon.json"
@@ -102,9 +106,11 @@ class Host:
             hints=Hints(self.clock, (*steps, stop)),
             vitals=self.vitals,
             clock=self.clock,
-            pace=Pace(interval=INTERVAL),
+            pace=Pace(interval=self.interval),
             disk=Disk(Memory(), clock=self.clock, vitals=self.vitals, full_interval=300.0),
             surge_threshold=self.threshold,
+            progressed=lambda: self.signs.append(self.clock.at),
+            longest_rest=LONGEST_REST,
         )
         daemon.run()
 

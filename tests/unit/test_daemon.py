@@ -1,5 +1,6 @@
 """The loop, on stores on disk, with time and hints passed in."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import structlog
 
 from exporter.store.catalog import ContainerID
 from exporter.vitals import Stage
-from tests.unit.daemons import WHOLE_ROUND, Host, container, wait
+from tests.unit.daemons import LONGEST_REST, WHOLE_ROUND, Host, container, wait
 
 
 @pytest.fixture
@@ -136,3 +137,13 @@ def test_a_root_without_a_store_is_said_once(tmp_path: Path) -> None:
         host.run(*WHOLE_ROUND, *WHOLE_ROUND)
     (line,) = [line for line in lines if line["event"] == "no layer store found"]
     assert line["subject"] == str(host.root)
+
+
+def test_the_loop_gives_signs_of_progress_when_nothing_is_due(host: Host) -> None:
+    """Though records are read once an hour, a watchdog hears of the loop within seconds, all the time."""
+    host.interval = 3600.0
+    container(host)
+    host.run(*(wait,) * 500)
+    pauses = [later - earlier for earlier, later in pairwise(host.signs)]
+    assert host.signs[-1] - host.signs[0] > 1800
+    assert LONGEST_REST >= max(pauses)

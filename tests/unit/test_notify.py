@@ -5,6 +5,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,6 @@ STATES: list[tuple[Callable[[Notifier], None], str]] = [
     (Notifier.ready, "READY=1"),
     (lambda notifier: notifier.ready("first scan took 2 s"), "READY=1\nSTATUS=first scan took 2 s"),
     (lambda notifier: notifier.status("3 stores"), "STATUS=3 stores"),
-    (Notifier.alive, "WATCHDOG=1"),
     (Notifier.stopping, "STOPPING=1"),
 ]
 
@@ -93,8 +93,8 @@ def test_a_status_cannot_carry_a_second_assignment(manager: Manager, path: str) 
 @pytest.mark.parametrize("environ", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "vsock:2:1"}])
 def test_without_a_socket_nothing_happens(environ: dict[str, str]) -> None:
     """Started by hand, or by a manager that does not speak over a unix socket, every call is silent."""
-    for call, _ in STATES:
-        call(Notifier(environ))
+    for call in (*(call for call, _ in STATES), Notifier.alive):
+        call(Notifier({**environ, "WATCHDOG_USEC": "30000000"}))
 
 
 @pytest.mark.parametrize("address", ["/nonexistent/notify", "/" + "x" * 200])
@@ -106,21 +106,44 @@ def test_an_unreachable_manager_is_no_failure(address: str) -> None:
 def test_a_manager_that_does_not_read_holds_nobody_up(manager: Manager, path: str) -> None:
     """A full queue drops the state instead of blocking: the loop's sign of life must not be what stops the loop."""
     manager.fill()
-    Notifier({"NOTIFY_SOCKET": path}).alive()
+    Notifier({"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "30000000"}).alive()
     assert manager.heard() == "noise"
 
 
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
-        ({"WATCHDOG_USEC": "30000000"}, 30.0),
-        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 30.0),
-        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
-        ({"WATCHDOG_USEC": "0"}, None),
-        ({"WATCHDOG_USEC": "soon"}, None),
-        ({}, None),
+        ({"WATCHDOG_USEC": "30000000"}, 7.5),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 7.5),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, inf),
+        ({"WATCHDOG_USEC": "0"}, inf),
+        ({"WATCHDOG_USEC": "soon"}, inf),
+        ({}, inf),
     ],
 )
-def test_the_watchdogs_interval_is_told_where_it_is_ours(environ: dict[str, str], expected: float | None) -> None:
+def test_signs_of_life_are_wanted_where_the_watchdog_is_ours(environ: dict[str, str], expected: float) -> None:
     """The manager asks for signs of life by two variables; one names the process that it means."""
-    assert expected == Notifier(environ).watchdog_interval
+    assert expected == Notifier(environ).sign_interval
+
+
+def test_signs_of_life_are_as_many_as_the_manager_needs(manager: Manager, path: str) -> None:
+    """However often the work gets on, a sign is sent four times within the manager's patience: the first at once."""
+    now = 100.0
+    notifier = Notifier({"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "60000000"}, monotonic=lambda: now)
+    sent = []
+    for _ in range(60):
+        notifier.alive()
+        notifier.status(f"at {now:g}")
+        while (heard := manager.heard()) == "WATCHDOG=1":
+            sent.append(now)
+        assert heard == f"STATUS=at {now:g}"
+        now += 1
+    assert sent == [100, 115, 130, 145]
+
+
+def test_nobody_who_does_not_watch_is_told_signs_of_life(manager: Manager, path: str) -> None:
+    """Without a watchdog a sign of life costs nothing: it is not sent."""
+    notifier = Notifier({"NOTIFY_SOCKET": path})
+    notifier.alive()
+    notifier.stopping()
+    assert manager.heard() == "STOPPING=1"
