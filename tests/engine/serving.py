@@ -52,6 +52,13 @@ class Target:
             content: bytes = answer.read()
         return content.decode()
 
+    def header(self, name: str) -> str | None:
+        """What a header of its first page says."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://{self._address}/", timeout=10) as answer:
+            value: str | None = answer.headers[name]
+        return value
+
     def scrape(self) -> Scrape:
         """Its metrics now."""
         text = self.get("/metrics")

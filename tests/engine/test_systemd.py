@@ -149,6 +149,20 @@ def test_a_loop_that_hangs_is_started_anew(machine: Machine, target: Target) -> 
         machine.run("systemctl", "daemon-reload")
 
 
+def test_a_reload_reaches_the_service(machine: Machine, target: Target) -> None:
+    """``systemctl reload`` has the web configuration read again, by the same process, which says when that is done."""
+    config = "/etc/layerstore/web.yaml"
+    machine.write(config, "http_server_config: {headers: {X-Frame-Options: deny}}")
+    machine.run("sed", "-i", f"s|^ARGS=|&--web.config.file={config} |", SETTINGS)
+    machine.run("systemctl", "restart", UNIT)
+    process = machine.show(UNIT, "MainPID")
+    assert target.is_ready()
+    machine.write(config, "http_server_config: {headers: {X-Frame-Options: sameorigin}}")
+    machine.run("systemctl", "reload", UNIT)
+    wait_until(machine, "ActiveState", "active")
+    assert (process, "sameorigin") == (machine.show(UNIT, "MainPID"), target.header("X-Frame-Options"))
+
+
 def test_a_stop_is_quick_and_a_success(machine: Machine, target: Target) -> None:
     """It goes when it is told to."""
     assert target.is_ready()
