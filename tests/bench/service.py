@@ -30,8 +30,7 @@ class Service:
 
     def cpu(self) -> float:
         """CPU seconds, user and system, that it has used."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text("ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_of(self.pid)
 
     def resident(self) -> int:
         """Bytes of memory that it holds now."""
@@ -41,6 +40,12 @@ class Service:
         """The value of the one sample that begins with *sample*."""
         (line,) = [line for line in self.scrape().splitlines() if line.startswith(sample)]
         return float(line.rpartition(" ")[2])
+
+
+def cpu_of(pid: int) -> float:
+    """CPU seconds, user and system, that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
