@@ -1,6 +1,7 @@
 """What the daemon knows of upper layers: which trees to measure, what the last passes found, who surges."""
 
 from collections.abc import Iterator, Mapping
+from math import inf
 
 import structlog
 
@@ -84,6 +85,7 @@ class UpperBook:
             growth=growth,
             growers=outcome.growers,
             exact=not (walked.cut or walked.unreadable),
+            read_since=outcome.read_since if outcome.read_since > -inf else None,
             tracked=not outcome.full_only,
         )
         # A clock that is set back must not make it seem that one was told of in the future.

@@ -47,6 +47,9 @@ class Upper:
     """The files and directories that grew most between the last two measurements, the largest first."""
     exact: bool = True
     """False where the figure is a lower bound: something could not be read, or the tree outgrew its walk."""
+    read_since: float | None = None
+    """Every file in it has been looked at since then, Unix seconds; None where that is not known. Measurements between
+    look at what shows a change: bytes written in place to a file long untouched wait until it is read again."""
     tracked: bool = True
     """False where it has more directories than are remembered, so that every measurement reads all of it."""
 

@@ -209,6 +209,9 @@ class Store:
     engine_started: float | None = None
     """When the engine that uses the store was last started, Unix seconds, or a moment before; None where nothing
     tells."""
+    engine_limit: int | None = None
+    """Bytes that the engine lets each upper layer hold of which nothing else is said (``overlay2.size``), by its
+    configuration as it is now; None where no limit is set."""
     unread: frozenset[Source] = frozenset()
     """What was not read whole: what it would have named cannot be told from what nobody names."""
     problems: tuple[Problem, ...] = ()
@@ -259,6 +262,11 @@ class Store:
         parts = self.short_links.get(short_name, "").split("/")
         known = len(parts) == 3 and parts[0] == ".." and parts[2] == self.diff_name
         return CacheID(parts[1]) if known and parts[1] not in {"", ".", ".."} else None
+
+    def limit_of(self, container: Container) -> int | None:
+        """Bytes that a container's upper layer may hold; None where no limit is set."""
+        own = container.upper_limit
+        return (self.engine_limit if own is None else own) or None
 
     def upper_of(self, container: ContainerID) -> CacheID | None:
         """The storage directory of a container's upper layer; None where no record tells."""

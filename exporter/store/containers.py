@@ -7,6 +7,7 @@ it, and nothing is logged. Source: moby ``container/container.go``, ``container/
 
 import os
 import re
+from collections.abc import Iterable
 
 from exporter.store.catalog import (
     Container,
@@ -178,6 +179,21 @@ def _mount_points(points: Document) -> tuple[MountPoint, ...]:
     return tuple(found)
 
 
+def engine_limit(driver: str, options: Iterable[str]) -> int | None:
+    """Bytes that an engine with these storage options (``overlay2.size=10G``) lets each upper layer of *driver* hold;
+    None where they set no limit.
+
+    With one that it does not understand it would not start. Source: moby ``daemon/graphdriver/overlay2/overlay.go``.
+    """
+    sizes = [
+        value for key, _, value in (option.partition("=") for option in options) if key.lower() == f"{driver}.size"
+    ]
+    try:
+        return parse_byte_size(sizes[-1]) or None if sizes else None
+    except Malformed:
+        return None
+
+
 _SIZE = re.compile(r"(\d{1,18})(?:\.(\d{1,9}))? ?([kmgtp]?)i?b?", re.IGNORECASE | re.ASCII)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 
@@ -195,8 +211,7 @@ def parse_byte_size(text: str) -> int:
 def _upper_limit(host: Document) -> int | None:
     text = host.inner("StorageOpt").text("size")
     try:
-        # 0 is the engine's way to say that there is no limit.
-        return parse_byte_size(text) or None if text else None
+        return parse_byte_size(text) if text else None
     except Malformed as error:
         host.remark(f"StorageOpt.{error}")
         return None

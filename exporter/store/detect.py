@@ -42,6 +42,8 @@ class Location:
     driver: str
     active: bool
     """Whether the engine uses it now: of all stores below one root it is one."""
+    storage_options: tuple[str, ...] = ()
+    """What the engine's configuration tells its driver: ``overlay2.size=10G``."""
     speaks: bool = True
     """Whether it is the one store of its directory that tells what is wrong with the records that all of them share."""
 
@@ -152,6 +154,7 @@ def locate(
             root=base.path,
             driver=driver,
             active=base is active and driver == base.current,
+            storage_options=_storage_options(options),
             speaks=driver == base.current,
         )
         for base in bases
@@ -233,6 +236,11 @@ def _modified(path: str) -> float:
         return os.stat(path, follow_symlinks=False).st_mtime
     except OSError:
         return 0.0
+
+
+def _storage_options(options: Mapping[str, object]) -> tuple[str, ...]:
+    told = options.get("storage-opts")
+    return tuple(option for option in told if isinstance(option, str)) if isinstance(told, list) else ()
 
 
 def _daemon_options(path: str) -> dict[str, object]:

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 
 from exporter.store.buildkit import BuildCache, BuildCacheReader
 from exporter.store.catalog import Container, ContainerID, Mount, Problem, ProblemKind, Source, Store
-from exporter.store.containers import CONFIG, ContainerReader
+from exporter.store.containers import CONFIG, ContainerReader, engine_limit
 from exporter.store.detect import Location
 from exporter.store.engine import EngineClock
 from exporter.store.graphdir import SHORT_LINKS, DirectoryReader
@@ -99,6 +99,7 @@ class StoreReader:
             overlaid=overlays.directories(short_links, directories),
             lost_images=self._images.lost,
             engine_started=started,
+            engine_limit=self._engine_limit(location),
         )
         for path in (*lost, *_missing(location, store)):
             scan.problem(ProblemKind.MISSING_RECORD, path, NO_FILE)
@@ -118,6 +119,12 @@ class StoreReader:
         cache = self._cache.read(location.root)
         scan.problems += cache.problems
         return cache
+
+    def _engine_limit(self, location: Location) -> int | None:
+        """What the engine that uses the store would tell a container of this driver."""
+        if not location.active:
+            return None
+        return engine_limit(location.driver, (*location.storage_options, *self._engines.storage_options(location.root)))
 
     def _read_overlays(self, location: Location, scan: Scan) -> Overlays:
         """What is mounted, as far as it can be seen."""

@@ -27,6 +27,7 @@ from pathlib import Path
 
 BACKING_DEVICE = "volumes/backingFsBlockDev"
 _NAME = "dockerd"
+_STORAGE_FLAGS = ("--storage-opt",)
 _ROOT_FLAGS = ("--data-root", "--graph", "-g")
 _LOOK_EVERY = 8
 """Times that it is asked between two looks at all processes, where none was the engine's: an engine that cannot be seen
@@ -77,6 +78,13 @@ class EngineClock:
         """The ids of the processes that may be the engine whose root is *root*, as `started` saw them last."""
         known = self._known.get(root)
         return () if known is None else tuple(pid for pid, _ in known[1])
+
+    def storage_options(self, root: str) -> tuple[str, ...]:
+        """What the engine's command line tells its driver (``--storage-opt overlay2.size=10G``); nothing where several
+        processes may be the engine."""
+        processes = self.processes(root)
+        arguments = self._text(processes[0], "cmdline").split("\0") if len(processes) == 1 else []
+        return tuple(_values(arguments, _STORAGE_FLAGS))
 
     def _is_of_the_future(self, root: str, device: float) -> bool:
         """Whether the clock was set back since the device was made, as far as it was ever seen to be."""
@@ -156,8 +164,12 @@ def _may_use(root: str, arguments: list[str]) -> bool:
 
 
 def _named_root(arguments: list[str]) -> str | None:
+    return next(_values(arguments, _ROOT_FLAGS), None)
+
+
+def _values(arguments: list[str], flags: tuple[str, ...]) -> Iterator[str]:
+    """What follows each of *flags*."""
     for place, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")
-        if flag in _ROOT_FLAGS:
-            return value if equals else next(iter(arguments[place + 1 : place + 2]), None)
-    return None
+        if flag in flags:
+            yield from (value,) if equals else arguments[place + 1 : place + 2]

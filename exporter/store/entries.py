@@ -176,7 +176,8 @@ class Container:
     """The engine is removing it: parts of it may be gone already, which is no damage."""
     log_driver: str
     upper_limit: int | None
-    """Bytes that the engine lets the upper layer hold (``StorageOpt.size``); None where no limit is set."""
+    """Bytes that its upper layer may hold by its own configuration (``StorageOpt.size``); 0 where that says that there
+    is no limit, None where it says nothing: `Store.limit_of` tells what holds then."""
     workload: Workload
     mount_points: tuple[MountPoint, ...]
 

@@ -8,7 +8,7 @@ import structlog
 
 from exporter.store.catalog import ContainerID
 from exporter.vitals import Stage
-from tests.unit.daemons import LONGEST_REST, WHOLE_ROUND, Host, container, wait
+from tests.unit.daemons import INTERVAL, LONGEST_REST, WHOLE_ROUND, Host, container, wait
 
 
 @pytest.fixture
@@ -43,6 +43,17 @@ def test_growth_is_counted_between_measurements(host: Host) -> None:
     assert growths[-1] is not None
     assert (growths[0].grown, growths[0].freed) == (0, 0)
     assert (growths[-1].grown, growths[-1].freed) == (40_960, 40_960)
+
+
+def test_a_measurement_is_not_a_reading_of_everything(host: Host) -> None:
+    """An upper layer is measured each interval, and its report tells since when every file was looked at."""
+    made = container(host)
+    host.run(*WHOLE_ROUND, *WHOLE_ROUND)
+    uppers = [report.stores[0].uppers[made] for report in host.reports if report.stores[0].uppers]
+    first, last = uppers[0], uppers[-1]
+    assert last.measured_at >= first.measured_at + INTERVAL
+    assert first.read_since is not None
+    assert last.read_since == first.read_since <= first.measured_at
 
 
 def test_what_is_removed_is_gone_from_the_next_report(host: Host) -> None:

@@ -58,7 +58,7 @@ def container_view(index: StoreIndex, container: Container, look: Look) -> Conta
             exact=None if measured is None else measured.exact,
             growers=() if measured is None else measured.growers,
         ),
-        upper_limit=container.upper_limit,
+        upper_limit=store.limit_of(container),
         init=None if init is None else InitView(directory=init, supplies=_supplies(files, record)),
         lower=() if upper is None else tuple(_lower_chain(index, upper, init)),
         merged=None if upper is None else f"{upper.path}/merged",

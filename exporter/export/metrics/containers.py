@@ -123,6 +123,13 @@ class _Sizes:
             "last background scan.",
             *identity,
         )
+        self.read = Gauge(
+            "layerstore_container_upper_read_timestamp_seconds",
+            "Since when every file in the container's upper (write) layer has been looked at, in Unix seconds: bytes "
+            "written in place to a file long untouched may be missing from after then; absent until all was read; from "
+            "the last background scan.",
+            *identity,
+        )
         self.limit = Gauge(
             "layerstore_container_upper_limit_bytes",
             "Bytes that the engine lets the container's upper (write) layer hold; absent where no limit is set; from "
@@ -145,6 +152,7 @@ class _Sizes:
             self.grown,
             self.freed,
             self.measured,
+            self.read,
             self.limit,
             self.log,
         )
@@ -156,8 +164,9 @@ class _Sizes:
             self.allocated.add(identity, upper.usage.allocated)
             self.inodes.add(identity, upper.usage.inodes)
             self.measured.add(identity, upper.measured_at)
+            self.read.add(identity, upper.read_since)
             if upper.growth is not None:
                 self.grown.add(identity, upper.growth.grown)
                 self.freed.add(identity, upper.growth.freed)
-        self.limit.add(identity, container.upper_limit)
+        self.limit.add(identity, report.store.limit_of(container))
         self.log.add(identity, report.logs.get(container.container_id))

@@ -223,7 +223,7 @@ def _container_rows(index: StoreIndex) -> Iterator[ContainerRow]:
             upper_inodes=None if upper is None else upper.usage.inodes,
             upper_measured_at=None if upper is None else upper.measured_at,
             upper_exact=None if upper is None else upper.exact,
-            upper_limit=container.upper_limit,
+            upper_limit=index.store.limit_of(container),
             growers=() if upper is None else upper.growers,
             log_driver=container.log_driver,
             log_allocated=index.report.logs.get(container_id),

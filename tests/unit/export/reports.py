@@ -163,7 +163,9 @@ def report(*stores: StoreReport, problems: tuple[Problem, ...] = ()) -> Report:
 
 
 def upper(*, size: int, allocated: int, inodes: int, age: float = 30.0) -> Upper:
-    return Upper(usage=Usage(size=size, allocated=allocated, inodes=inodes), measured_at=SCANNED - age)
+    return Upper(
+        usage=Usage(size=size, allocated=allocated, inodes=inodes), measured_at=SCANNED - age, read_since=SCANNED - 100
+    )
 
 
 def golden_report() -> Report:

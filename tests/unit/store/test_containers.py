@@ -12,8 +12,6 @@ from exporter.store.catalog import (
     MountPoint,
     Workload,
 )
-from exporter.store.containers import parse_byte_size
-from exporter.store.records import Malformed
 from tests.unit.store.hosts import Host, rewrite, survey
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
@@ -147,37 +145,6 @@ def test_a_container_of_another_store(host: Host) -> None:
     """A root that switched to containerd's store keeps its containers in the same directory."""
     change(host, lambda config: config.update(Driver="overlayfs"))
     assert set(survey(host.root).containers) == {host.exited}
-
-
-@pytest.mark.parametrize(
-    ("text", "limit"),
-    [
-        ("10G", 10 << 30),
-        ("1.5gb", 3 << 29),
-        ("4096", 4096),
-        ("10000000000000", 10_000_000_000_000),
-        ("20 MB", 20 << 20),
-        ("1TiB", 1 << 40),
-        ("512k", 512 << 10),
-        ("2p", 2 << 50),
-        ("0", None),
-        ("", None),
-    ],
-)
-def test_limits(host: Host, text: str, limit: int | None) -> None:
-    """As the engine reads them: powers of 1024, and 0 is no limit."""
-    rewrite(host.container(host.running) / "hostconfig.json", lambda config: config.update(StorageOpt={"size": text}))
-    assert read(host).upper_limit == limit
-
-
-@pytest.mark.parametrize("text", ["ten", "-5G", "10 apples", "1e3", "G", "9" * 19, "1.2.3", "\u0661G", "10\u212a"])
-def test_what_is_no_limit(host: Host, text: str) -> None:
-    """No limit is known, and one problem says why."""
-    with pytest.raises(Malformed):
-        parse_byte_size(text)
-    rewrite(host.container(host.running) / "hostconfig.json", lambda config: config.update(StorageOpt={"size": text}))
-    store = survey(host.root)
-    assert (store.containers[host.running].upper_limit, len(store.problems)) == (None, 1)
 
 
 def test_secrets_are_not_kept(host: Host) -> None:

@@ -136,3 +136,40 @@ def test_a_store_that_did_not_change_is_the_same_one(tmp_path: Path, proc: Path)
 
     assert first.engine_started is not None
     assert first is second
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), ()),
+        (("--storage-opt", "overlay2.size=10G"), ("overlay2.size=10G",)),
+        (
+            ("--storage-opt=overlay2.size=1G", "-D", "--storage-opt", "overlay2.size=2G"),
+            ("overlay2.size=1G", "overlay2.size=2G"),
+        ),
+    ],
+)
+def test_the_command_line_tells_storage_options(proc: Path, arguments: tuple[str, ...], told: tuple[str, ...]) -> None:
+    """Each in its order."""
+    run(proc, 10, "dockerd", *arguments, seconds=1.0)
+    engines = clock(proc)
+    engines.started("/var/lib/docker")
+    assert engines.storage_options("/var/lib/docker") == told
+
+
+def test_of_two_engines_no_options_are_told(proc: Path) -> None:
+    """Where either may be the one, neither's options are taken for its own."""
+    run(proc, 10, "dockerd", "--storage-opt=overlay2.size=10G", seconds=1.0)
+    run(proc, 11, "dockerd", seconds=1.0)
+    engines = clock(proc)
+    engines.started("/var/lib/docker")
+    assert engines.storage_options("/var/lib/docker") == ()
+
+
+def test_the_command_line_sets_a_limit(tmp_path: Path, proc: Path) -> None:
+    """``--storage-opt overlay2.size`` holds for the store that the engine uses."""
+    builder = StoreBuilder(tmp_path / "docker")
+    run(proc, 10, "dockerd", f"--data-root={builder.root}", "--storage-opt=overlay2.size=10G", seconds=0.0)
+    scanner = Scanner([Root(path=str(builder.root))], daemon_config="/nonexistent", proc=str(proc))
+    (store,) = scanner.scan(time.time()).stores
+    assert store.engine_limit == 10 << 30
