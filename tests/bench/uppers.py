@@ -38,6 +38,7 @@ def figures(directory: Path) -> list[Figure]:
         *commands.figures(store.root),
         *_passes(store.root / "overlay2", uppers),
         *_service(store, containers, uppers),
+        _end(store),
         *peers.figures(store.root),
     ]
 
@@ -122,6 +123,21 @@ def _service(store: StoreBuilder, containers: list[ContainerID], uppers: list[Pa
         _slowest("/metrics in the steady state, p99", scrapes),
         Figure(what="resident memory", value=memory / 1e6, unit="MB", limit=120, reference=f"{FILES:,} files"),
     ]
+
+
+def _end(store: StoreBuilder) -> Figure:
+    """How soon a service ends that is told to during its first full pass."""
+    with service(store.root) as running:
+        time.sleep(1)
+        told = time.monotonic()
+        assert running.scrape().count("\nlayerstore_container_upper_inodes{") < CONTAINERS
+    return Figure(
+        what="end after SIGTERM during a full pass",
+        value=time.monotonic() - told,
+        unit="s",
+        limit=1.0,
+        reference="one scrape included",
+    )
 
 
 def _slowest(what: str, scrapes: list[float]) -> Figure:

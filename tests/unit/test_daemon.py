@@ -1,11 +1,13 @@
 """The loop, on stores on disk, with time and hints passed in."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import structlog
 
+from exporter.account.report import StoreReport
 from exporter.store.catalog import ContainerID
 from exporter.vitals import Stage
 from tests.unit.daemons import INTERVAL, LONGEST_REST, WHOLE_ROUND, Host, container, wait
@@ -54,6 +56,36 @@ def test_a_measurement_is_not_a_reading_of_everything(host: Host) -> None:
     assert last.measured_at >= first.measured_at + INTERVAL
     assert first.read_since is not None
     assert last.read_since == first.read_since <= first.measured_at
+
+
+def test_a_container_that_ends_and_begins_again(host: Host) -> None:
+    """While it is stopped its upper layer rests, and is not looked at; its growth goes on where it was."""
+    made = container(host)
+    seen: list[StoreReport] = []
+
+    def write() -> bool:
+        host.store.write(made, f"log.{len(seen)}", 40_960)
+        return False
+
+    def turn(state: str) -> Callable[[], bool]:
+        def change() -> bool:
+            host.store.set_state(made, state)
+            return True
+
+        return change
+
+    def note() -> bool:
+        seen.append(host.last)
+        return False
+
+    stopped = (turn("exited"), *WHOLE_ROUND, note, *WHOLE_ROUND * 3, note)
+    host.run(*WHOLE_ROUND, write, *WHOLE_ROUND, *stopped, turn("running"), write, *WHOLE_ROUND, note)
+
+    uppers = [report.uppers[made] for report in seen]
+    assert [report.store.containers[made].state for report in seen] == ["exited", "exited", "running"]
+    assert uppers[0].measured_at == uppers[1].measured_at < uppers[2].measured_at
+    growths = [(upper.growth.grown, upper.growth.freed) for upper in uppers if upper.growth is not None]
+    assert growths == [(40_960, 0), (40_960, 0), (81_920, 0)]
 
 
 def test_what_is_removed_is_gone_from_the_next_report(host: Host) -> None:
