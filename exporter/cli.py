@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from exporter import __version__, settings
 from exporter.export.listen import ListenError
 from exporter.export.webconfig.errors import WebConfigError
+from exporter.store.containerd.roots import containerd_roots
 from exporter.store.detect import Root, default_root, roots
 
 DONE, NO, UNUSABLE = 0, 1, 2
@@ -112,7 +113,7 @@ def _serve(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
     chosen = _prepare(namespace, environ)
     try:
         # A service that is started before its engine waits for it; with a sample at hand nobody wants to wait.
-        named = usable_roots(namespace, environ, wait=not namespace.sample_fallback)
+        named = all_roots(namespace, environ, wait=not namespace.sample_fallback)
     except UnusableRoot as error:
         if not namespace.sample_fallback:
             raise
@@ -137,7 +138,7 @@ def _prepare(namespace: argparse.Namespace, environ: Mapping[str, str]) -> setti
 def _report(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from exporter.people import report
 
-    named = usable_roots(namespace, environ)
+    named = all_roots(namespace, environ)
     report(
         named,
         daemon_config=namespace.path_docker_config,
@@ -152,7 +153,7 @@ def _report(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
 def _inspect(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from exporter.people import inspect
 
-    named = usable_roots(namespace, environ)
+    named = all_roots(namespace, environ)
     found = inspect(
         named,
         namespace.what,
@@ -166,9 +167,38 @@ def _inspect(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
 def _check(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from exporter.people import check
 
-    named = usable_roots(namespace, environ)
+    named = all_roots(namespace, environ)
     sound = check(named, daemon_config=namespace.path_docker_config, as_json=namespace.json)
     return DONE if sound else NO
+
+
+def all_roots(namespace: argparse.Namespace, environ: Mapping[str, str], *, wait: bool = False) -> tuple[Root, ...]:
+    """The roots to read, Docker's and containerd's. Raises UnusableRoot where one of them cannot be read at all.
+
+    A host with containerd needs no Docker: its root, where nobody named it, may be missing then.
+    """
+    hosts = usable_containerds(namespace, environ)
+    return (*usable_roots(namespace, environ, wait=wait or any(not is_missing(root.path) for root in hosts)), *hosts)
+
+
+def usable_containerds(namespace: argparse.Namespace, environ: Mapping[str, str]) -> tuple[Root, ...]:
+    """containerd's roots. Raises UnusableRoot where one that the user named cannot be read; one that nobody named is
+    left out then, and said to be."""
+    named = containerd_roots(
+        settings.repeated(namespace, settings.CONTAINERD_ROOT, environ), config=namespace.path_containerd_config
+    )
+    usable = []
+    for root in named:
+        try:
+            if not (root.followed and is_missing(root.path)):
+                check_root(root.path, settings.CONTAINERD_ROOT.flag, "containerd's root directory")
+        except UnusableRoot as error:
+            if not root.followed:
+                raise
+            sys.stderr.write(f"layerstore-exporter: what containerd holds is left out: {error}\n")
+            continue
+        usable.append(root)
+    return tuple(usable)
 
 
 def usable_roots(namespace: argparse.Namespace, environ: Mapping[str, str], *, wait: bool = False) -> tuple[Root, ...]:
@@ -200,16 +230,16 @@ def is_missing(path: str) -> bool:
     return False
 
 
-def check_root(path: str) -> None:
-    """Raise UnusableRoot where *path* is no directory that this user can list."""
-    name = settings.DOCKER_ROOT.flag
+def check_root(path: str, flag: str = "", what: str = "Docker's root directory") -> None:
+    """Raise UnusableRoot where *path*, which *flag* names, is no directory that this user can list."""
+    name = f"Name {what} with {flag or settings.DOCKER_ROOT.flag}"
     try:
         os.listdir(path)
     except FileNotFoundError:
-        advice = f"Name Docker's root directory with {name} (docker info prints it as Docker Root Dir)"
-        raise UnusableRoot(f"{path} does not exist. {advice}.") from None
+        told = "" if flag else " (docker info prints it as Docker Root Dir)"
+        raise UnusableRoot(f"{path} does not exist. {name}{told}.") from None
     except NotADirectoryError:
-        raise UnusableRoot(f"{path} is not a directory. Name Docker's root directory with {name}.") from None
+        raise UnusableRoot(f"{path} is not a directory. {name}.") from None
     except PermissionError:
         advice = "Run as root, or with the capability CAP_DAC_READ_SEARCH"
         raise UnusableRoot(f"{path} cannot be read by this user: permission denied. {advice}.") from None

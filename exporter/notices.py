@@ -44,7 +44,7 @@ def notices(catalog: Catalog, roots: Iterable[str]) -> Mapping[tuple[str, str], 
         inside = f"{root.rstrip('/')}/"
         if root not in unreadable and not any(f"{store.root}/".startswith(inside) for store in catalog.stores):
             found["no layer store found", root] = (
-                "there is no image/<driver> below it: the engine was never started on it, or keeps its images in "
-                "containerd, which is not read yet"
+                "there is neither image/<driver> nor a containerd with images below it: the engine was never started "
+                "on it, or keeps its images in a containerd whose root is to be named with --path.containerd-root"
             )
     return found

@@ -26,7 +26,7 @@ from exporter.measure.memory import open_memory
 from exporter.notify import Notifier
 from exporter.sample.demo import Writers, build_demo
 from exporter.settings import DOCKER_ROOT, ServeSettings, shown
-from exporter.store.detect import Root
+from exporter.store.detect import CONTAINERD, Root
 from exporter.survey import RecordSurvey
 from exporter.vitals import Vitals
 from exporter.watch import Hints, Watch
@@ -90,8 +90,9 @@ def serve(roots: Sequence[Root], chosen: ServeSettings, *, daemon_config: str, c
             tls=policy().tls is not None,
             users=policy().users is not None,
         )
+        alone = not any(root.engine == CONTAINERD and Path(root.path).exists() for root in roots)
         for root in roots:
-            if root.followed and not Path(root.path).exists():
+            if root.followed and root.engine != CONTAINERD and alone and not Path(root.path).exists():
                 log.warning(
                     "the engine's root does not exist yet: it is waited for",
                     root=root.path,

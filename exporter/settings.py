@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from exporter.measure.memory import default_state_path
-from exporter.store.detect import DAEMON_CONFIG, Root
+from exporter.store.containerd.roots import CONFIG
+from exporter.store.detect import CONTAINERD, DAEMON_CONFIG, Root
 
 T = TypeVar("T")
 
@@ -123,6 +124,22 @@ DAEMON_FILE = Option(
     meaning="Docker's daemon.json, read for data-root and storage-driver.",
     metavar="FILE",
 )
+CONTAINERD_ROOT = Option(
+    flag="--path.containerd-root",
+    parse=absolute_path,
+    default="",
+    meaning="containerd's root directory; repeatable. Default: root of containerd's configuration, else "
+    "/var/lib/containerd, if it is there. That of Docker's own containerd is found below Docker's root.",
+    metavar="DIR",
+    repeatable=True,
+)
+CONTAINERD_FILE = Option(
+    flag="--path.containerd-config",
+    parse=absolute_path,
+    default=CONFIG,
+    meaning="containerd's config.toml, read for root and for root_path of its snapshotters.",
+    metavar="FILE",
+)
 SCAN_INTERVAL = Option(
     flag="--scan.interval",
     parse=duration,
@@ -214,7 +231,7 @@ LOG_FORMAT = Option(
     metavar="FORMAT",
 )
 
-READING = (DOCKER_ROOT, DAEMON_FILE)
+READING = (DOCKER_ROOT, DAEMON_FILE, CONTAINERD_ROOT, CONTAINERD_FILE)
 LOGGING = (LOG_LEVEL, LOG_FORMAT)
 SERVING = (
     SCAN_INTERVAL,
@@ -356,8 +373,10 @@ def serve_settings(namespace: argparse.Namespace, environ: Mapping[str, str]) ->
 
 def shown(chosen: ServeSettings, roots: Iterable[Root]) -> dict[str, str]:
     """The settings that matter, as flags, for a person."""
+    hosts = {root.path: root.engine == CONTAINERD for root in roots}
     return {
-        DOCKER_ROOT.flag: " ".join(root.path for root in roots),
+        DOCKER_ROOT.flag: " ".join(path for path, is_containerd in hosts.items() if not is_containerd),
+        CONTAINERD_ROOT.flag: " ".join(path for path, is_containerd in hosts.items() if is_containerd),
         SCAN_INTERVAL.flag: f"{chosen.pace.interval:g}s",
         FULL_INTERVAL.flag: f"{chosen.pace.full_interval:g}s",
         CPU_BUDGET.flag: f"{chosen.pace.cpu_budget:.3g}",

@@ -20,6 +20,7 @@ from exporter.measure.figures import UNKNOWN
 from exporter.measure.memory import Memory
 from exporter.measure.walk import Walked
 from exporter.store.catalog import Catalog, ContainerID, Problem, Store
+from exporter.store.containerd.roots import ContainerdRoot
 from exporter.store.detect import DAEMON_CONFIG, Location, Root
 from exporter.store.scanner import Scanner
 from exporter.uppers import Key
@@ -48,14 +49,14 @@ class RecordSurvey:
         """Whose the directories of each store are that the last catalog told of, by the store's name."""
 
     @property
-    def locations(self) -> tuple[Location, ...]:
+    def locations(self) -> tuple[Location | ContainerdRoot, ...]:
         """Where the last catalog found stores."""
         return self._scanner.locations
 
     @property
     def root_paths(self) -> tuple[str, ...]:
         """The roots that the last catalog was read from."""
-        return tuple(root.path for root in self._scanner.roots)
+        return tuple(root.path for root in self._scanner.dockers)
 
     @property
     def lost(self) -> tuple[OSError, ...]:

@@ -123,11 +123,7 @@ def _named(store: Store, now: float) -> Iterator[tuple[CacheID, Owner]]:
             yield removal.cache_id, Owner.REMOVING
     for name in store.cache_directories:
         yield name, Owner.BUILD_CACHE
-    used, cached = used_layers(store), _with_parents(store, store.cache_layers)
-    for chain_id, layer in store.layers.items():
-        if layer.cache_id is not None:
-            kept = Owner.BUILD_CACHE if chain_id in cached else Owner.UNREFERENCED_LAYER
-            yield layer.cache_id, Owner.IMAGE_LAYER if chain_id in used else kept
+    yield from _named_read_only(store)
     leaked, of_containers = set(leaked_mounts(store, now)), mounts_of_containers(store)
     for mount in sorted(store.mounts.values(), key=lambda mount: mount.name in of_containers):
         upper, init = Owner.CONTAINER_UPPER, Owner.CONTAINER_INIT
@@ -138,6 +134,35 @@ def _named(store: Store, now: float) -> Iterator[tuple[CacheID, Owner]]:
         if mount.mount_id is not None:
             yield CacheID(f"{mount.mount_id}-init"), init
             yield mount.mount_id, upper
+
+
+def _named_read_only(store: Store) -> Iterator[tuple[CacheID, Owner]]:
+    """Those of layers, and of what lies between them, by who needs them."""
+    used, cached = used_layers(store), _with_parents(store, store.cache_layers)
+    needed, kept = set[CacheID | None](), set[CacheID | None](store.cache_directories)
+    for chain_id, layer in store.layers.items():
+        if chain_id in used:
+            needed.add(layer.cache_id)
+        elif chain_id in cached:
+            kept.add(layer.cache_id)
+    if store.stages:
+        needed |= {mount.mount_id for mount in store.mounts.values()}
+        needed, kept = needed | _below(store, needed), kept | _below(store, kept)
+    for name in (*(layer.cache_id for layer in store.layers.values()), *store.stages):
+        if name is None:
+            continue
+        if name in needed:
+            yield name, Owner.IMAGE_LAYER
+        elif name in kept:
+            yield name, Owner.BUILD_CACHE
+        else:
+            yield name, Owner.IN_FLIGHT if name in store.leased else Owner.UNREFERENCED_LAYER
+
+
+def _below(store: Store, names: Iterable[CacheID | None]) -> set[CacheID]:
+    """What lies below these directories of a snapshotter."""
+    directories = (store.directories.get(name) for name in names if name is not None)
+    return {CacheID(lower) for directory in directories if directory is not None for lower in directory.lower or ()}
 
 
 def named_directories(store: Store) -> Iterator[CacheID]:
@@ -179,13 +204,15 @@ def leaked_mounts(store: Store, now: float) -> Iterator[str]:
     """The names of writable layers that are left over.
 
     Builders make some for a step, mount them, and remove them when the step has ended; so what is not mounted and is
-    old is left over. None, where it is not known which containers there are.
+    old is left over, unless a lease keeps it. None, where it is not known which containers there are.
     """
     if Source.CONTAINERS in store.unread:
         return
     of_containers = mounts_of_containers(store)
     for mount in store.mounts.values():
-        if mount.name not in of_containers and not _is_mounted(store, mount) and is_left(store, mount.modified, now):
+        if mount.name in of_containers or mount.mount_id in store.leased or _is_mounted(store, mount):
+            continue
+        if is_left(store, mount.modified, now):
             yield mount.name
 
 
@@ -244,7 +271,8 @@ def _doubt_of(view: _View, name: CacheID) -> Doubt | None:
     store, directory = view.store, view.unnamed[name]
     if _is_in_use(store, directory):
         return Doubt.MOUNTED
-    if name in view.released:
+    since = directory.rowless_since
+    if name in view.released or (since is not None and view.now - since < YOUNG <= view.now - directory.made):
         return Doubt.RELEASED
     if not _is_older(store, directory.made):
         if view.now - directory.made < YOUNG:

@@ -16,18 +16,21 @@ no layer on top of it. So layers that only images of the kind share go with them
 stay. A layer that nobody refers to now stays as well, with those below it: the engine removes a layer only when
 somebody lets go of it.
 
+With containerd content goes as well, the compressed copies beside the layers, unless a lease or another namespace keeps
+it. Its records are in databases, which do not shrink.
+
 Source: moby ``layer/layer_store.go`` (``releaseLayer``), ``daemon/images/image_prune.go``, ``image_delete.go``.
 """
 
 import enum
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from exporter.account.owners import Owner, Ownership
 from exporter.account.ownership import mounts_of_containers
 from exporter.account.sharing import tagged_images
-from exporter.store.catalog import CacheID, ChainID, ContainerState, ImageID, Source, Store
+from exporter.store.catalog import CacheID, ChainID, ContainerState, ImageID, Layout, Source, Store
 
 
 class Kind(enum.StrEnum):
@@ -177,8 +180,41 @@ class _Whole:
         if cache:
             kept = {layer.cache_id for layer in store.layers.values() if layer.chain_id not in layers}
             directories |= store.cache_directories - kept
-        records = (*self._image_records(images), *self._mount_records(mounts), *map(store.layer_record, layers))
-        return _removable(store, (name for name in directories if name is not None), records)
+        gone = {name for name in directories if name is not None}
+        if store.layout is Layout.SNAPSHOTTER:
+            records = (*self._container_records(mounts), *self._blobs_without(images, cache))
+            return _removable(store, gone | self._stages_without(gone), records)
+        mount_records = (store.mount_record(name) for name in mounts if name in store.mounts)
+        layer_records = map(store.layer_record, layers)
+        records = (*self._image_records(images), *mount_records, *self._container_records(mounts), *layer_records)
+        return _removable(store, gone, records)
+
+    def _stages_without(self, gone: Collection[CacheID]) -> set[CacheID]:
+        """What lies between layers and goes with them: that on which nothing else lies any more."""
+        needed = {
+            lower
+            for name, directory in self._store.directories.items()
+            if name not in gone and name not in self._store.stages
+            for lower in directory.lower or ()
+        }
+        above = {
+            lower
+            for name in gone
+            if (directory := self._store.directories.get(name)) is not None
+            for lower in directory.lower or ()
+        }
+        return {name for name in self._store.stages if name in above and name not in needed}
+
+    def _blobs_without(self, images: frozenset[ImageID], cache: bool) -> Iterator[str]:
+        """The content that goes: what only these images, or only the cache's leases, keep."""
+        store = self._store
+        kept = {blob for image in store.images.values() if image.image_id not in images for blob in image.blobs}
+        gone = {blob for image_id in images for blob in store.images[image_id].blobs}
+        for digest, blob in store.content.items():
+            goes = digest in gone and (cache or not blob.leased)
+            if blob.elsewhere or digest in kept or not (goes or (cache and blob.leased)):
+                continue
+            yield store.image_record(ImageID(digest))
 
     def _layers_without(self, images: frozenset[ImageID], mounts: frozenset[str], cache: bool) -> set[ChainID]:
         """The layers that go, each after all that are on top of it."""
@@ -210,9 +246,7 @@ class _Whole:
             for part in ("content", "metadata"):
                 yield f"{self._store.layer_store}/imagedb/{part}/sha256/{image_id.removeprefix('sha256:')}"
 
-    def _mount_records(self, mounts: Iterable[str]) -> Iterable[str]:
-        for name in mounts:
-            if name in self._store.mounts:
-                yield self._store.mount_record(name)
-            if name in self._store.containers:
-                yield self._store.container_record(name)
+    def _container_records(self, mounts: Iterable[str]) -> Iterable[str]:
+        """The directories that Docker has of the containers among these."""
+        if self._store.log_directory is not None:
+            yield from (self._store.container_record(name) for name in mounts if name in self._store.containers)

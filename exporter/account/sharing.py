@@ -8,15 +8,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from exporter.account.report import ImageUse, LayerTotal, LayerUse
-from exporter.store.catalog import ChainID, Image, ImageID, Layer, Store
+from exporter.store.catalog import ChainID, Image, ImageID, Layer, Layout, Store
 
 IMAGE_STATES = ("tagged", "dangling", "intermediate")
 LAYER_USAGES = ("shared", "exclusive", "unreferenced")
 
 
 def tagged_images(store: Store) -> frozenset[ImageID]:
-    """The images that a tag points at; a reference by digest alone does not count, as for ``docker image prune``."""
-    return frozenset(reference.image_id for reference in store.references if reference.tag)
+    """The images that a tag points at; a reference by digest alone does not count, as for ``docker image prune``. In
+    containerd every name keeps an image, and one without any has none."""
+    every = store.layout is Layout.SNAPSHOTTER
+    return frozenset(reference.image_id for reference in store.references if every or reference.tag)
 
 
 def parents_of_images(store: Store) -> frozenset[ImageID]:

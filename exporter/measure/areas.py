@@ -7,8 +7,13 @@ Together the areas are what ``du -sx`` says of the root. What belongs to which:
 - ``volumes``: ``volumes``, in which each ``<name>/_data`` is a local volume;
 - ``build``: ``buildkit``, and ``builder`` of the builder before;
 - ``metadata``: the records of images, networks and swarms: ``image``, ``network``, ``swarm``, ``trust``, ``runtimes``;
-- ``other``: everything else, such as ``plugins``, ``tmp`` and ``containerd`` (the engine's own containerd: a store by
-  itself where it holds images); the files in the root, and the root itself.
+- ``content``: of containerd, what came from registries as it came, compressed: ``io.containerd.content.v1.content``;
+- ``other``: everything else, such as ``plugins`` and ``tmp``; the files in the root, and the root itself.
+
+Below a containerd's root, which may lie in Docker's (``containerd/daemon``), ``layers`` are the snapshotters'
+directories of snapshots, ``metadata`` their databases and ``io.containerd.metadata.v1.bolt``, and ``containers`` what
+its plug-ins for Kubernetes and for running containers keep of each. A Docker that uses a containerd elsewhere has both
+roots.
 
 What lies on another filesystem is left out. So is what is an engine's root of its own (with userns-remap each mapping
 has one below the plain root): it has areas of its own. The storage directories are measured elsewhere, so the drivers'
@@ -36,6 +41,7 @@ class Area(enum.StrEnum):
     VOLUMES = "volumes"
     BUILD = "build"
     METADATA = "metadata"
+    CONTENT = "content"
     OTHER = "other"
 
 
@@ -51,8 +57,19 @@ _AREAS: Mapping[str, Area] = {
     "builder": Area.BUILD,
     **dict.fromkeys(("image", "network", "swarm", "trust", "runtimes"), Area.METADATA),
 }
+_CONTAINERD: Mapping[str, Area] = {
+    "io.containerd.content.v1.content": Area.CONTENT,
+    "io.containerd.metadata.v1.bolt": Area.METADATA,
+    "io.containerd.grpc.v1.cri": Area.CONTAINERS,
+    "io.containerd.sandbox.controller.v1.shim": Area.CONTAINERS,
+    "io.containerd.runtime.v1.linux": Area.CONTAINERS,
+    "io.containerd.runtime.v2.task": Area.CONTAINERS,
+}
 _OPAQUE = frozenset({"btrfs", "zfs"})
 """Drivers that give each layer a filesystem of its own: what it holds cannot be seen from the root."""
+_LEVELS = 4
+"""Levels down to the deepest that is told apart:
+``containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots``."""
 _VOLUME_DATA = "_data"
 
 
@@ -62,7 +79,7 @@ class _Part:
 
     area: Area
     driver: str = ""
-    """Whose directory it is."""
+    """Whose directory it is, by its path."""
     volume: str = ""
 
 
@@ -99,11 +116,17 @@ class _Root:
     path: str
     """Without symlinks."""
     names: tuple[str, ...]
-    """Of its stores; the first has what does not belong to one of them alone."""
+    """Of its stores; the first has what does not belong to one of them alone. One may be in two roots."""
     composed: frozenset[str]
-    """Directories in it that are known by their storage directories."""
+    """Directories in it that are known by their storage directories; absolute paths."""
     foreign: frozenset[str]
     """Roots of their own below it."""
+    measured: frozenset[str]
+    """The stores whose storage directories these are."""
+    drivers: tuple[tuple[str, str], ...]
+    """Drivers' directories in it, and containerds' roots, each with the name of the store that it belongs to."""
+    containerds: frozenset[str]
+    """Itself, or directories in it, where they are containerd's roots."""
 
 
 class AreaMeasurer:
@@ -124,7 +147,7 @@ class AreaMeasurer:
         self._monotonic = monotonic
         self._full_interval = full_interval
         self._volumes = volumes
-        self._roots: dict[str, _Root] = {}
+        self._roots: dict[str, tuple[_Root, ...]] = {}
         self._stores: dict[str, Store] = {}
         self._began: dict[_Root, float] = {}
         self._found: dict[_Root, Mapping[_Part, int]] = {}
@@ -133,8 +156,9 @@ class AreaMeasurer:
     def expect(self, stores: Iterable[Store]) -> None:
         """Measure the roots of these stores from now on, and forget all others."""
         self._stores = {store.name: store for store in stores}
-        self._roots = {name: root for root in _roots(self._stores.values()) for name in root.names}
-        roots = set(self._roots.values())
+        found = tuple(_roots(self._stores.values()))
+        self._roots = {name: tuple(root for root in found if name in root.names) for name in self._stores}
+        roots = set(found)
         self._began = {root: at for root, at in self._began.items() if root in roots}
         self._found = {root: found for root, found in self._found.items() if root in roots}
         self._layers = {name: total for name, total in self._layers.items() if name in self._stores}
@@ -149,7 +173,7 @@ class AreaMeasurer:
                 full interval.
         """
         now = self._monotonic()
-        for root in dict.fromkeys(self._roots.values()):
+        for root in dict.fromkeys(root for inside in self._roots.values() for root in inside):
             if now - self._began.get(root, -self._full_interval) >= self._full_interval:
                 return self._measure(root, now, pace)
         return None
@@ -160,24 +184,23 @@ class AreaMeasurer:
         *layers* are the allocated bytes of the driver's directory. Where they are not known for the moment, because
         some directory in it is new, they are what they were last.
         """
-        root = self._roots.get(store)
-        found = None if root is None else self._found.get(root)
-        if root is None or found is None:
+        roots = self._roots.get(store, ())
+        if not roots or not all(root in self._found for root in roots):
             return NOTHING
-        is_first = root.names[0] == store
         areas: dict[str, int] = dict.fromkeys(Area, 0)
         volumes: dict[str, int] = {}
-        for part, allocated in found.items():
-            if self._owner(root, part) == store:
-                areas[part.area] += allocated
-                if part.volume:
-                    volumes[part.volume] = allocated
-        if is_first and not self._volumes:
-            del areas[Area.VOLUMES]
-        driver = self._stores[store].driver
-        if driver in _OPAQUE:
+        for root in roots:
+            for part, allocated in self._found[root].items():
+                if self._owner(root, part) == store:
+                    areas[part.area] += allocated
+                    if part.volume:
+                        volumes[part.volume] = allocated
+            if root.names[0] == store and not self._volumes:
+                areas.pop(Area.VOLUMES, None)
+        known = self._stores[store]
+        if known.driver in _OPAQUE:
             del areas[Area.LAYERS]
-        elif driver in root.composed:
+        elif any(store in root.measured for root in roots):
             total = self._layers.get(store) if layers is None else layers
             if total is None:
                 del areas[Area.LAYERS]
@@ -188,14 +211,11 @@ class AreaMeasurer:
 
     def _owner(self, root: _Root, part: _Part) -> str:
         """Whose a part is: that of the store whose driver it is, else the first one's."""
-        for name in root.names:
-            if part.driver and self._stores[name].driver == part.driver:
-                return name
-        return root.names[0]
+        return next((name for path, name in root.drivers if path == part.driver), root.names[0])
 
     def _measure(self, root: _Root, now: float, pace: Pace) -> AreaStep:
         try:
-            parts = measure_parts(root.path, top=_OTHER, part_of=self._asking(root), levels=3, pace=pace)
+            parts = measure_parts(root.path, top=_OTHER, part_of=self._asking(root), levels=_LEVELS, pace=pace)
         except OSError:
             self._began[root] = now
             self._found.pop(root, None)
@@ -207,14 +227,16 @@ class AreaMeasurer:
 
     def _asking(self, root: _Root) -> Callable[[Names, _Part], _Part | None]:
         def part_of(names: Names, above: _Part) -> _Part | None:
-            name = names[-1]
-            if "/".join((root.path, *names)) in root.foreign:
+            name, path = names[-1], "/".join((root.path, *names))
+            if path in root.foreign or path in root.composed:
                 return None
-            if len(names) == 1:
+            if path.rpartition("/")[0] in root.containerds:
+                return _containerds_part(path, name, root)
+            if len(names) == 1 and root.path not in root.containerds:
                 area = _AREAS.get(name, Area.OTHER)
-                if name in root.composed or (area is Area.VOLUMES and not self._volumes):
+                if area is Area.VOLUMES and not self._volumes:
                     return None
-                return _Part(area=area, driver=name if name in DRIVERS else "")
+                return _Part(area=area, driver=path if name in DRIVERS else "")
             if len(names) == 3 and above.area is Area.VOLUMES and name == _VOLUME_DATA:
                 return _Part(area=Area.VOLUMES, volume=names[1])
             return above
@@ -222,29 +244,53 @@ class AreaMeasurer:
         return part_of
 
 
+def _containerds_part(path: str, name: str, root: _Root) -> _Part:
+    """The part that an entry of a containerd's root is. Beside snapshots that are known one by one there is only their
+    database."""
+    area = _CONTAINERD.get(name, Area.OTHER)
+    is_one = any(path == driver for driver, _ in root.drivers)
+    if is_one:
+        area = Area.LAYERS
+    elif f"{path}/snapshots" in root.composed:
+        area = Area.METADATA
+    return _Part(area=area, driver=path if is_one else path.rpartition("/")[0])
+
+
 def _roots(stores: Iterable[Store]) -> Iterable[_Root]:
-    by_path: dict[str, list[Store]] = {}
+    by_path: dict[str, list[tuple[Store, str]]] = {}
     for store in stores:
-        by_path.setdefault(os.path.realpath(store.root), []).append(store)
+        for root in (store.root,) if store.places is None else store.places.roots:
+            by_path.setdefault(os.path.realpath(root), []).append((store, root))
     for path, inside in by_path.items():
-        # What an engine uses now comes first, so that it has what belongs to no driver.
-        inside.sort(key=lambda store: (not store.active, store.name))
+        # What an engine uses now comes first, so that it has what belongs to no driver; of those, what speaks.
+        inside.sort(key=lambda one: (not one[0].active, not one[0].speaks, one[0].name))
+        drivers = tuple(
+            (real, store.name) for store, root in inside if (real := _within(path, root, store.directory_root))
+        )
+        containerds = tuple(
+            (os.path.realpath(store.places.containerd), store.name) for store, _ in inside if store.places is not None
+        )
+        measured = frozenset(store.name for store, _ in inside if store.measurable)
         yield _Root(
             path=path,
-            names=tuple(store.name for store in inside),
-            composed=frozenset(
-                store.driver
-                for store in inside
-                if store.measurable and _is_within(path, store.driver, store.directory_root)
-            ),
+            names=tuple(store.name for store, _ in inside),
+            composed=frozenset(real for real, name in drivers if name in measured),
             foreign=frozenset(other for other in by_path if other.startswith(f"{path}/")),
+            measured=measured & {name for _, name in drivers},
+            drivers=(*drivers, *containerds),
+            containerds=frozenset(real for real, _ in containerds),
         )
 
 
-def _is_within(root: str, driver: str, directory: str) -> bool:
-    """Whether the driver's directory is the one that ``du -x`` of the root would come by: neither a symlink nor a
-    mount."""
+def _within(path: str, root: str, directory: str) -> str:
+    """The driver's directory as ``du -x`` of the root at *path*, which is *root* without symlinks, comes by it; empty
+    where it does not, or where a symlink or a mount is on the way."""
+    inside = directory.removeprefix(f"{root.rstrip('/')}/")
+    if inside == directory or inside.count("/") >= _LEVELS:
+        return ""
     try:
-        return os.path.realpath(directory) == f"{root}/{driver}" and os.stat(directory).st_dev == os.stat(root).st_dev
+        expected = f"{path.rstrip('/')}/{inside}"
+        is_here = os.path.realpath(directory) == expected and os.stat(directory).st_dev == os.stat(path).st_dev
     except OSError:
-        return False
+        return ""
+    return expected if is_here else ""

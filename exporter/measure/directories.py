@@ -365,8 +365,11 @@ def _step(kind: Kind, parts: Parts[_Part]) -> Step:
 
 
 def _own(store: Store) -> int | None:
-    """Allocated bytes of the driver's directory itself; None where it is none, or cannot be read."""
+    """Allocated bytes of the driver's directory itself, if the store has what several share; None where it is none, or
+    cannot be read."""
     try:
+        if not store.speaks:
+            return 0
         return _blocks(store.directory_root) if _is_directory(store.directory_root) else None
     except OSError:
         return None

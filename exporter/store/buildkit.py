@@ -151,6 +151,12 @@ class BuildCacheReader:
             has_rows=snapshots.found,
         )
 
+    def read_records(self, path: str) -> BuildCache:
+        """The build cache in containerd, whose snapshots are recorded there: only the builder's own records are in the
+        database at *path*."""
+        records = self._records.read(path)
+        return BuildCache(records=records.value, complete=records.complete, problems=records.problems)
+
 
 def _snapshots(tx: bolt.Transaction, faults: Faults) -> Mapping[str, CacheSnapshot]:
     return faults.parsed(tx.buckets(), lambda key, bucket: parse_snapshot(key, dict(bucket.items())))

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 
 DEFAULT_ROOT = "/var/lib/docker"
 DAEMON_CONFIG = "/etc/docker/daemon.json"
+CONTAINERD = "containerd"
+"""The engine of a root that is not Docker's."""
 MEASURABLE = frozenset({"overlay2", "fuse-overlayfs"})
 """Drivers with one directory of plain files for each layer, laid out as overlay2 does."""
 _USERNS = re.compile(r"\d+\.\d+")
@@ -25,10 +27,14 @@ class Root:
 
     path: str
     engine: str = "docker"
+    """``docker``, ``sample`` or ``containerd``."""
     prefix: str = ""
     """What the names of its stores begin with, so that stores of several roots stay apart."""
     followed: bool = False
-    """Whether nobody named it: it is where the engine's configuration says, and moves with that."""
+    """Whether nobody named it: it is where the engine's configuration says, and Docker's moves with that. containerd's
+    may be missing: not every host has one."""
+    snapshotters: tuple[tuple[str, str], ...] = ()
+    """Names and paths of containerd's snapshotters that are not below it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,13 +117,15 @@ def default_root(daemon_config: str = DAEMON_CONFIG) -> str:
     A configuration that is missing or cannot be read is no obstacle: the default is then what the engine would use
     too, or the root that is tried and reported.
     """
-    configured = _daemon_options(daemon_config).get("data-root")
+    configured = daemon_options(daemon_config).get("data-root")
     return configured if isinstance(configured, str) and configured.startswith("/") else DEFAULT_ROOT
 
 
 def resolve(root: Root, *, daemon_config: str = DAEMON_CONFIG) -> Root:
     """*root*, which if it is followed is where the engine's configuration says now."""
-    return replace(root, path=os.path.normpath(default_root(daemon_config))) if root.followed else root
+    if root.followed and root.engine != CONTAINERD:
+        return replace(root, path=os.path.normpath(default_root(daemon_config)))
+    return root
 
 
 def roots(paths: Iterable[str]) -> tuple[Root, ...]:
@@ -137,16 +145,16 @@ def locate(
     Raises OSError where the root itself cannot be listed. What cannot be listed below it is told to *lost*, and raised
     where there is nobody to tell.
     """
-    options = _daemon_options(daemon_config)
-    bases = []
-    for path, prefix in _bases(root):
+    options = daemon_options(daemon_config)
+    used = []
+    for path, prefix in bases(root):
         try:
-            bases.append(_base(path, prefix, options.get("storage-driver")))
+            used.append(_base(path, prefix, options.get("storage-driver")))
         except OSError as error:
             if lost is None:
                 raise
             lost(error)
-    active = _active(bases, options)
+    active = _active(used, options)
     return tuple(
         Location(
             name=f"{root.prefix}{base.prefix}{driver}",
@@ -157,7 +165,7 @@ def locate(
             storage_options=_storage_options(options),
             speaks=driver == base.current,
         )
-        for base in bases
+        for base in used
         for driver in base.drivers
     )
 
@@ -176,7 +184,9 @@ class _Base:
     """When it was used last."""
 
 
-def _bases(root: Root) -> list[tuple[str, str]]:
+def bases(root: Root) -> list[tuple[str, str]]:
+    """The directories that an engine may use as its root, the root itself first, each with what its stores' names begin
+    with. Raises OSError where the root cannot be listed."""
     with os.scandir(root.path) as entries:
         remapped = sorted(
             entry.name for entry in entries if _USERNS.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
@@ -186,14 +196,14 @@ def _bases(root: Root) -> list[tuple[str, str]]:
 
 def _base(path: str, prefix: str, preferred: object) -> _Base:
     drivers = _drivers(path)
-    touched = {driver: _touched(path, driver) for driver in drivers}
+    times = {driver: touched(path, driver) for driver in drivers}
     current = preferred if isinstance(preferred, str) and preferred in drivers else None
     return _Base(
         path=path,
         prefix=prefix,
         drivers=drivers,
-        current=current or max(drivers, key=touched.__getitem__, default=None),
-        touched=max(touched.values(), default=0.0),
+        current=current or max(drivers, key=times.__getitem__, default=None),
+        touched=max(times.values(), default=0.0),
     )
 
 
@@ -221,8 +231,8 @@ def _is_directory(path: str) -> bool:
         return False
 
 
-def _touched(base: str, driver: str) -> float:
-    """When the engine last used the driver.
+def touched(base: str, driver: str) -> float:
+    """When the engine whose root is *base* last used the driver, Unix seconds.
 
     At every start the engine tries the kernel's overlayfs in scratch directories of the driver that it starts with,
     which touches the driver's directory; and each image, layer or container touches the layer store.
@@ -243,7 +253,8 @@ def _storage_options(options: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(option for option in told if isinstance(option, str)) if isinstance(told, list) else ()
 
 
-def _daemon_options(path: str) -> dict[str, object]:
+def daemon_options(path: str) -> dict[str, object]:
+    """Docker's configuration; an empty one where it is missing or cannot be read."""
     try:
         # Without blocking: it could be a fifo.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

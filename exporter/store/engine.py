@@ -21,7 +21,7 @@ Source: moby ``volume/local/local.go``, ``quota/projectquota.go`` (``makeBacking
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from math import inf
 from pathlib import Path
 
@@ -50,11 +50,20 @@ class EngineClock:
     """Tells when engines were started; looks for their processes anew only when those it knows have ended."""
 
     def __init__(
-        self, *, proc: str = "/proc", booted: Callable[[], float] = boot_time, now: Callable[[], float] = time.time
+        self,
+        *,
+        proc: str = "/proc",
+        booted: Callable[[], float] = boot_time,
+        now: Callable[[], float] = time.time,
+        name: str = _NAME,
+        flags: Collection[str] = _ROOT_FLAGS,
     ) -> None:
         """*proc* is where the kernel tells of processes; *booted* tells when the machine was booted, Unix seconds by
-        the clock as it is set now, and *now* what that clock says."""
+        the clock as it is set now, and *now* what that clock says. *name* is that of the engine's processes, *flags*
+        are those that tell it its root."""
         self._proc = proc
+        self._name = name
+        self._flags = flags
         self._booted = booted
         self._now = now
         self._boot = -inf
@@ -68,10 +77,13 @@ class EngineClock:
     def started(self, root: str) -> float | None:
         """A moment not after the last start of the engine whose root is *root*, Unix seconds; None where nothing
         tells."""
-        device = _made(f"{root}/{BACKING_DEVICE}")
-        moments = self._starts(self._processes(root, device))
-        if device is not None and not self._is_of_the_future(root, device):
-            moments.append(device)
+        return self.started_with(root, _made(f"{root}/{BACKING_DEVICE}"))
+
+    def started_with(self, root: str, sign: float | None) -> float | None:
+        """The same, of an engine that left another *sign* when it was started."""
+        moments = self._starts(self._processes(root, sign))
+        if sign is not None and not self._is_of_the_future(root, sign):
+            moments.append(sign)
         return min(moments, default=None)
 
     def processes(self, root: str) -> tuple[int, ...]:
@@ -124,10 +136,15 @@ class EngineClock:
         """All processes that may be the engine: those by its name that do not say that their root is another one. Who
         else takes that name can only make the answer earlier."""
         for pid in self._pids():
-            if self._text(pid, "comm").strip() == _NAME and _may_use(root, self._text(pid, "cmdline").split("\0")):
+            if self._text(pid, "comm").strip() == self._name and self._may_use(root, pid):
                 ticks = self._ticks(pid)
                 if ticks is not None:
                     yield pid, ticks
+
+    def _may_use(self, root: str, pid: int) -> bool:
+        """Whether an engine that was started as *pid* may use *root*, or a directory in it for remapped users."""
+        named = next(_values(self._text(pid, "cmdline").split("\0"), self._flags), None)
+        return named is None or os.path.normpath(named) in {root, os.path.dirname(root)}
 
     def _pids(self) -> list[int]:
         try:
@@ -157,17 +174,7 @@ def _made(path: str) -> float | None:
     return status.st_mtime if stat.S_ISBLK(status.st_mode) else None
 
 
-def _may_use(root: str, arguments: list[str]) -> bool:
-    """Whether an engine that was started with *arguments* may use *root*, or a directory in it for remapped users."""
-    named = _named_root(arguments)
-    return named is None or os.path.normpath(named) in {root, os.path.dirname(root)}
-
-
-def _named_root(arguments: list[str]) -> str | None:
-    return next(_values(arguments, _ROOT_FLAGS), None)
-
-
-def _values(arguments: list[str], flags: tuple[str, ...]) -> Iterator[str]:
+def _values(arguments: list[str], flags: Collection[str]) -> Iterator[str]:
     """What follows each of *flags*."""
     for place, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")

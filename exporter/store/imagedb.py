@@ -2,13 +2,11 @@
 
 ``content/sha256/<image ID>`` is the configuration, of which the ID is the SHA-256; ``metadata/sha256/<image
 ID>/parent`` the image that a classic build or a commit started from. Both replaced atomically. Source: moby
-``image/fs.go``; the configuration as in the OCI image specification.
+``image/fs.go``.
 """
 
-import hashlib
-
-from exporter.store.catalog import DiffID, HistoryEntry, Image, ImageID
-from exporter.store.documents import Document, parse
+from exporter.store.catalog import Image, ImageID
+from exporter.store.imageconfig import checked_document, parse_configuration
 from exporter.store.layerdb import chain_ids
 from exporter.store.records import (
     HEX64,
@@ -23,10 +21,6 @@ from exporter.store.records import (
     digest,
     read_line,
 )
-
-MOST_STEPS, LONGEST_STEP = 1000, 1024
-"""Steps of an image's history, and characters of each, that are kept. Whoever makes an image chooses them, the catalog
-holds them as long as the image is there, and an engine makes no image of more than 127 layers."""
 
 
 class ImageReader:
@@ -73,33 +67,20 @@ def _stamp(metadata: Folder | None, name: str) -> Stamp:
 
 
 def _read_image(content: Folder, metadata: Folder | None, name: str) -> Reading[Image]:
-    raw = content.read(name, LARGE)
-    document = parse(raw)
-    if (computed := hashlib.sha256(raw).hexdigest()) != name:
-        # The engine refuses such an image. Its layers may be there all the same, so it is shown.
-        document.remark(f"its content has the SHA-256 {computed}, which is another image's ID")
-    diff_ids = _diff_ids(document)
+    document = checked_document(content.read(name, LARGE), name, "another image's ID")
+    # One that the engine refuses for that is shown all the same: its layers may be there.
+    configuration = parse_configuration(document)
     parent = _read_parent(metadata, name)
     image = Image(
         image_id=ImageID("sha256:" + name),
-        diff_ids=diff_ids,
-        chain_ids=chain_ids(diff_ids),
-        created=document.time("created"),
+        diff_ids=configuration.diff_ids,
+        chain_ids=chain_ids(configuration.diff_ids),
+        created=configuration.created,
         parent=parent.value,
-        platform="/".join(filter(None, (document.text("os"), document.text("architecture"), document.text("variant")))),
-        history=tuple(_history(entry) for entry in document.inners("history")[:MOST_STEPS]),
+        platform=configuration.platform,
+        history=configuration.history,
     )
     return Reading(value=image, problems=document.remarks.problems(content.path_of(name)) + parent.problems)
-
-
-def _diff_ids(document: Document) -> tuple[DiffID, ...]:
-    """The layers, base first. With one of them unknown, none above it could be named, so there is no image then."""
-    odd = document.remarks.count
-    document.expect("rootfs")
-    texts = document.inner("rootfs").texts("diff_ids")
-    if document.remarks.count > odd:
-        raise Malformed("its rootfs does not say which layers it has")
-    return tuple(DiffID(digest(text, "a diff ID")) for text in texts)
 
 
 def _read_parent(metadata: Folder | None, name: str) -> Reading[ImageID]:
@@ -112,12 +93,3 @@ def _read_parent(metadata: Folder | None, name: str) -> Reading[ImageID]:
         return Reading(value=None)
     except (Malformed, OSError) as error:
         return damaged_by(error, metadata.path_of(name))
-
-
-def _history(entry: Document) -> HistoryEntry:
-    return HistoryEntry(
-        created=entry.time("created"),
-        created_by=entry.text("created_by")[:LONGEST_STEP],
-        comment=entry.text("comment")[:LONGEST_STEP],
-        empty_layer=entry.flag("empty_layer"),
-    )

@@ -1,9 +1,12 @@
 """One scan of all roots: from directories on disk to a catalog."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 
 from exporter.store.catalog import Catalog, Problem, ProblemKind, Store
-from exporter.store.detect import DAEMON_CONFIG, Location, Root, locate, resolve
+from exporter.store.containerd.roots import ContainerdRoot, own_root, user_of
+from exporter.store.containerd.stores import Containerds, newest, uses_graph_driver, with_active
+from exporter.store.detect import CONTAINERD, DAEMON_CONFIG, Location, Root, bases, locate, resolve
 from exporter.store.docker import StoreReader
 from exporter.store.records import Scan, reason_of
 
@@ -16,10 +19,11 @@ class Scanner:
         self._daemon_config = daemon_config
         self._proc = proc
         self._readers: dict[str, StoreReader] = {}
+        self._containerds = Containerds(proc=proc)
         self._turn = 0
         self.roots: tuple[Root, ...] = ()
         """The roots of the last scan; one that is followed is where it was then."""
-        self.locations: tuple[Location, ...] = ()
+        self.locations: tuple[Location | ContainerdRoot, ...] = ()
         """Where the last scan found stores."""
         self.lost: tuple[OSError, ...] = ()
         """Why the last scan could not read some of the roots."""
@@ -27,43 +31,105 @@ class Scanner:
     def scan(self, now: float) -> Catalog:
         """Everything that the records say now. A root that cannot be read is a problem, and its stores are absent."""
         self._turn += 1
-        problems: list[Problem] = []
-        self.locations = self._locate(problems)
-        # Readers of stores that are gone are dropped, with all that they remember.
-        self._readers = {
-            location.name: self._readers.get(location.name) or StoreReader(proc=self._proc)
-            for location in self.locations
-        }
-        stores: list[Store] = []
-        vanished = 0
-        for location in self.locations:
-            scan = Scan(now=now, turn=self._turn)
-            stores.append(self._readers[location.name].read(location, scan))
-            vanished += scan.vanished
-        return Catalog(taken_at=now, stores=tuple(stores), problems=tuple(problems), vanished=vanished)
-
-    def _locate(self, problems: list[Problem]) -> tuple[Location, ...]:
-        found: list[Location] = []
-        lost: list[OSError] = []
         self.roots = tuple(resolve(root, daemon_config=self._daemon_config) for root in self._named)
-        for root in self.roots:
-            unread: list[OSError] = []
-            try:
-                stores = locate(root, daemon_config=self._daemon_config, lost=unread.append)
-            except OSError as error:
-                unread.append(error)
-                stores = ()
-            if not stores and not unread:
-                path = f"{root.path}/image"
-                problems.append(Problem(kind=ProblemKind.MISSING_RECORD, path=path, reason=_NO_STORE))
-            found += stores
-            lost += unread
-        problems += (
+        scan = Scan(now=now, turn=self._turn)
+        lost: list[OSError] = []
+        found = self._locate(lost)
+        containerds = tuple(self._find_containerds(lost))
+        self._containerds.look(containerds, scan)
+        users = self._containerds.users()
+        places = tuple(place for inside in found.values() for place in inside or ())
+        in_use = {docker: used for docker, roots in users.items() if (used := self._in_use(docker, roots, places))}
+        places = with_active(places, in_use)
+        stores = [
+            *self._read(places, scan),
+            *self._containerds.stores(lambda root: in_use.get(root.docker or "") == root, scan),
+        ]
+        for root, inside in found.items():
+            if inside == () and not any(_is_within(root.path, docker) for docker in users):
+                scan.problem(ProblemKind.MISSING_RECORD, f"{root.path}/image", _NO_STORE)
+        scan.problems += (
             Problem(kind=ProblemKind.UNREADABLE_RECORD, path=str(error.filename), reason=reason_of(error))
             for error in lost
         )
+        self.locations = (*places, *containerds)
         self.lost = tuple(lost)
-        return tuple(found)
+        return Catalog(taken_at=now, stores=tuple(stores), problems=tuple(scan.problems), vanished=scan.vanished)
+
+    @property
+    def dockers(self) -> tuple[Root, ...]:
+        """Docker's roots, but for one that nobody named and that is missing where there is a containerd: a host with
+        Kubernetes needs no Docker."""
+        alone = any(root.engine == CONTAINERD and os.path.isdir(root.path) for root in self.roots)
+        return tuple(
+            root
+            for root in self.roots
+            if root.engine != CONTAINERD and not (alone and root.followed and not os.path.lexists(root.path))
+        )
+
+    def _locate(self, lost: list[OSError]) -> Mapping[Root, tuple[Location, ...] | None]:
+        """The stores of graph drivers below each of Docker's roots; None where not all that is there could be read."""
+        found: dict[Root, tuple[Location, ...] | None] = {}
+        for root in self.dockers:
+            unread: list[OSError] = []
+            try:
+                found[root] = locate(root, daemon_config=self._daemon_config, lost=unread.append)
+            except OSError as error:
+                unread.append(error)
+                found[root] = None
+            if unread and not found[root]:
+                found[root] = None
+            lost += unread
+        return found
+
+    def _find_containerds(self, lost: list[OSError]) -> Iterator[ContainerdRoot]:
+        """Docker's own containerds, and those of the host."""
+        dockers: list[str] = []
+        for root in self.dockers:
+            for path, prefix in _bases(root):
+                dockers.append(path)
+                own = own_root(path, root.prefix + prefix)
+                if own is not None:
+                    yield own
+        for root in self.roots:
+            if root.engine != CONTAINERD:
+                continue
+            try:
+                os.listdir(root.path)
+            except OSError as error:
+                if not (root.followed and isinstance(error, FileNotFoundError)):
+                    lost.append(error)
+                continue
+            snapshotters = dict(root.snapshotters)
+            yield ContainerdRoot(path=root.path, prefix=root.prefix, snapshotters=snapshotters, docker=user_of(dockers))
+
+    def _in_use(
+        self, docker: str, roots: Sequence[ContainerdRoot], places: Sequence[Location]
+    ) -> ContainerdRoot | None:
+        """Which of the containerds that the Docker at *docker* has images in it uses now; None where it uses a graph
+        driver."""
+        used = newest(roots)
+        graph = next((place for place in places if place.root == docker and place.active), None)
+        return None if graph is not None and uses_graph_driver(graph, used, self._daemon_config) else used
+
+    def _read(self, places: Sequence[Location], scan: Scan) -> Iterator[Store]:
+        # Readers of stores that are gone are dropped, with all that they remember.
+        self._readers = {place.name: self._readers.get(place.name) or StoreReader(proc=self._proc) for place in places}
+        for place in places:
+            own = Scan(now=scan.now, turn=scan.turn)
+            yield self._readers[place.name].read(place, own)
+            scan.vanished += own.vanished
+
+
+def _bases(root: Root) -> list[tuple[str, str]]:
+    try:
+        return bases(root)
+    except OSError:
+        return []  # said where its stores are looked for
+
+
+def _is_within(root: str, path: str) -> bool:
+    return f"{path}/".startswith(f"{root}/")
 
 
 _NO_STORE = "no driver's layer store is here, so nothing is known of this engine's images and containers"

@@ -29,6 +29,7 @@ _AREAS = {
     Area.VOLUMES: "volumes",
     Area.BUILD: "the builder's records",
     Area.METADATA: "records of images, layers, networks",
+    Area.CONTENT: "images' content as it came, compressed",
     Area.OTHER: "everything else in the root",
 }
 _WAYS = {

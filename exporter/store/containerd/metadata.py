@@ -9,13 +9,14 @@ configuration and layers), ``containerd.io/gc.ref.snapshot.<snapshotter>`` a sna
 of its unpacked image). So from an image's target its blobs and its snapshots are reached without opening a blob.
 
 A namespace of its own that nothing else shares (``moby_history``) may hold content only. Blobs and snapshots are
-recorded once for each namespace, and stored once.
+recorded once for each namespace. A blob is stored once for all of them, a snapshot once for each.
 
 Source: containerd ``core/metadata/buckets.go``, ``gc.go``, ``sandbox.go``, ``migrations.go``.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, TypeVar
 
 from exporter.store import bolt
@@ -28,6 +29,8 @@ Record = TypeVar("Record")
 KNOWN_VERSION: Final = 4
 """The newest minor version of schema 1 whose records are known here."""
 
+_EXPIRES: Final = "containerd.io/gc.expire"
+_FLAT: Final = "containerd.io/gc.flat"
 _CONTENT_REFERENCE: Final = "containerd.io/gc.ref.content"
 _SNAPSHOT_REFERENCE: Final = "containerd.io/gc.ref.snapshot."
 
@@ -122,6 +125,19 @@ class LeaseRecord:
     """Snapshotters and keys."""
     created: float | None
     labels: Mapping[str, str]
+
+    @property
+    def flat(self) -> bool:
+        """Whether it holds its blobs without what they need."""
+        return _FLAT in self.labels
+
+    def holds(self, now: float) -> bool:
+        """Whether it holds them still at *now*, Unix seconds: most expire."""
+        try:
+            ends = datetime.fromisoformat(self.labels[_EXPIRES])
+            return ends.tzinfo is None or now < ends.timestamp()
+        except (KeyError, ValueError):
+            return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

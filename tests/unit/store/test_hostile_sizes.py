@@ -15,7 +15,8 @@ from exporter.account.integrity import find_problems
 from exporter.store.catalog import CacheID, ChainID, DiffID, Image, ImageID, Layer, Problem, ProblemKind, Store
 from exporter.store.containers import ContainerReader
 from exporter.store.documents import parse
-from exporter.store.imagedb import LONGEST_STEP, MOST_STEPS, ImageReader
+from exporter.store.imageconfig import LONGEST_STEP, MOST_STEPS
+from exporter.store.imagedb import ImageReader
 from exporter.store.layerdb import LayerReader
 from exporter.store.records import LARGE, Folder, Malformed, Scan, open_folder
 from tests.unit.store.hosts import LATER, Host, scan, survey

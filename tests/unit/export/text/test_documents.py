@@ -146,7 +146,7 @@ def test_the_report_holds_everything(records: Records) -> None:
                 "stores": ["overlay2"],
                 "owners": [],
                 "untold": None,
-                "areas": dict.fromkeys(("layers", "containers", "volumes", "build", "metadata", "other")),
+                "areas": dict.fromkeys(("layers", "containers", "volumes", "build", "metadata", "content", "other")),
                 "volumes": {},
                 "allocated": None,
                 "elsewhere": None,
