@@ -165,7 +165,8 @@ MAX_DIRECTORIES = Option(
     flag="--uppers.max-directories",
     parse=count,
     default="200000",
-    meaning="Directories remembered of one upper layer; one with more is read whole each time.",
+    meaning="Directories remembered of one upper layer, and half as many again of all together; what has more is read "
+    "whole each time.",
     metavar="N",
 )
 GROWTH_THRESHOLD = Option(
@@ -330,7 +331,7 @@ class Pace:
     cpu_budget: float = 0.01
     """Share of one core that all measuring together may take."""
     max_directories: int = 200_000
-    """Directories that are remembered of one upper layer at most."""
+    """Directories that are remembered of one upper layer at most, and half as many again of all together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from exporter.clock import Clock
 from exporter.measure.budget import Purse
+from exporter.measure.ledger import Ledger
 from exporter.measure.listing import Pace
 from exporter.measure.schedule import Schedule, Tree, Turn, lane
 from exporter.measure.tracker import MAX_DIRECTORIES, Pass, Tracker
@@ -66,7 +67,7 @@ class Measurer(Generic[K]):
             spent: Told of all CPU seconds that measuring took, soon after.
             others: Does a piece of other measuring at the pace given, within the same budget, when no pass is due;
                 returns whether there was any to do.
-            max_directories: See `Tracker`.
+            max_directories: See `Tracker`; all together remember half as many again.
             start: CPU seconds that may be spent at once in the beginning, so that the first figures are there soon.
         """
         self._clock = clock
@@ -77,6 +78,7 @@ class Measurer(Generic[K]):
         self._spent = spent
         self._others = others
         self._max_directories = max_directories
+        self._ledger = Ledger(limit=max_directories * 3 // 2)
         self._schedule = Schedule[K](budget=budget, interval=interval, full_interval=full_interval)
         self._purse = Purse(budget=budget, limit=budget * interval, balance=start, at=clock.monotonic())
         self._trackers: dict[K, tuple[str, Tracker]] = {}
@@ -84,11 +86,10 @@ class Measurer(Generic[K]):
 
     def expect(self, trees: Mapping[K, Tree]) -> None:
         """Measure these from now on, and forget all others."""
-        self._trackers = {
-            key: (path, tracker)
-            for key, (path, tracker) in self._trackers.items()
-            if key in trees and trees[key].path == path
-        }
+        for key, (path, tracker) in list(self._trackers.items()):
+            if key not in trees or trees[key].path != path:
+                tracker.forget()
+                del self._trackers[key]
         self._schedule.expect(trees, now=self._clock.monotonic())
 
     def hint(self, key: K) -> None:
@@ -178,7 +179,9 @@ class Measurer(Generic[K]):
     def _pass(self, turn: Turn[K], pace: Callable[[int], None]) -> Pass:
         path, tracker = self._trackers.get(turn.key, (None, None))
         if tracker is None or path != turn.tree.path:
-            tracker = Tracker(turn.tree.path, clock=self._clock.now, max_directories=self._max_directories)
+            tracker = Tracker(
+                turn.tree.path, clock=self._clock.now, max_directories=self._max_directories, ledger=self._ledger
+            )
             self._trackers[turn.key] = turn.tree.path, tracker
         return tracker.full(pace=pace) if turn.full else tracker.quick(pace=pace, full_period=turn.full_period)
 

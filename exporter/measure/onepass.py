@@ -226,7 +226,7 @@ class OnePass:
 
     def _read(self, name: str, status: os.stat_result, known: Directory | None) -> _Level:
         self._hot, self._linked, self._links, self._has_recent = [], {}, {}, False
-        found = self._list()
+        found = self._list(0 if known is None else known.weight)
         hot_files = {file: blocks for blocks, file in heapq.nlargest(_HOT_FILES, self._hot)}
         new = Directory(
             changed=status.st_ctime_ns,
@@ -243,8 +243,6 @@ class OnePass:
         if hot_files:
             new.hot_files = hot_files
         grown = self._table.put(status.st_ino, new, self._linked)
-        if self._table.weight > self._room:
-            raise TableFullError
         level = _Level(name, new)
         level.grown = grown
         watched = {} if known is None else known.hot_files
@@ -254,18 +252,27 @@ class OnePass:
             self._offer(file_grown, name, file, is_directory=False)
         return level
 
-    def _list(self) -> Found:
-        found = Found()
+    def _list(self, known: int) -> Found:
+        """List the directory, of which so many names are kept already."""
+        found, ledger, held = Found(), self._table.ledger, 0
+
+        def pace(entries: int) -> None:
+            nonlocal held
+            self._bound(entries)
+            names = len(found.names) + len(self._links) - known
+            ledger.held += names - held
+            held = names
+            weight = self._table.weight + names
+            if weight > self._room or ledger.is_exceeded(weight):
+                raise TableFullError
+
         try:
             with os.scandir(self._descent.fd) as entries:
-                is_whole = look(
-                    entries, found, pace=self._bound, is_counted=self._note, recent=self._recent, room=self._room
-                )
+                look(entries, found, pace=pace, is_counted=self._note, recent=self._recent)
         except OSError as error:
             found.miss(error)
-        else:
-            if not is_whole:
-                raise TableFullError
+        finally:
+            ledger.held -= held
         self._missed.vanished += found.vanished
         self._missed.unreadable += found.unreadable
         return found

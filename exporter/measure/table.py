@@ -1,10 +1,11 @@
-"""What a tracker remembers of one tree: sums by directory, and the inodes that have several names. Pure."""
+"""What a tracker remembers of one tree: sums by directory, and the inodes that have several names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from exporter.measure.ledger import Ledger
 from exporter.measure.listing import BLOCK
 from exporter.measure.usage import Usage
 
@@ -42,6 +43,11 @@ class Directory:
     seen: int = 0
     """The last pass that came by."""
 
+    @property
+    def weight(self) -> int:
+        """How many names are kept of what is in it."""
+        return len(self.children) + len(self.links)
+
 
 @dataclass(slots=True, kw_only=True)
 class Linked:
@@ -62,9 +68,11 @@ class Linked:
 class Table:
     """The records of one tree, and their running sums."""
 
-    __slots__ = ("_blocks", "_files", "_newly_linked", "_records", "_size", "directories", "linked")
+    __slots__ = ("_blocks", "_files", "_newly_linked", "_records", "_size", "directories", "ledger", "linked")
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: Ledger) -> None:
+        """*ledger* is told of every name that is kept."""
+        self.ledger = ledger
         self.directories: dict[int, Directory] = {}
         """By inode number: a directory that is renamed or moved stays what it is."""
         self.linked: dict[int, Linked] = {}
@@ -84,6 +92,11 @@ class Table:
     def weight(self) -> int:
         """How many names it keeps, of directories and of files that have several: what its memory goes by."""
         return self._records
+
+    def leave(self) -> None:
+        """Give its place in the ledger to others: nobody needs it any more."""
+        self.ledger.held -= self._records - 1
+        self.ledger = Ledger()
 
     @property
     def links(self) -> int:
@@ -127,7 +140,9 @@ class Table:
         self._size += sign * directory.size
         self._blocks += sign * directory.blocks
         self._files += sign * directory.files
-        self._records += sign * (len(directory.children) + len(directory.links))
+        records = sign * directory.weight
+        self._records += records
+        self.ledger.held += records
 
     def _name(self, inode: int, names: int, latest: Linked) -> None:
         known = self.linked.get(inode)

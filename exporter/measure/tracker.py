@@ -10,7 +10,7 @@ their work bit by bit: each reads a part of what has not been read for longest, 
 has been read.
 
 Memory is by directories too, and by names of files that have several. A tree that has more of both than
-``max_directories`` is measured by plain walks instead.
+``max_directories`` is measured by plain walks instead, and so is one for which others leave no room in the `Ledger`.
 """
 
 import math
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from exporter.measure.bound import Bound, OutgrownError, honest_limit
 from exporter.measure.descent import Descent
 from exporter.measure.growers import Grower, Growers
+from exporter.measure.ledger import Ledger
 from exporter.measure.listing import NEVER, Pace, unhurried
 from exporter.measure.onepass import OnePass, TableFullError
 from exporter.measure.table import Table
@@ -59,7 +60,7 @@ class Tracker:
 
     __slots__ = (
         "_allowance", "_began", "_cheap", "_clock", "_cycle", "_cycle_began", "_hot_for", "_is_cycle_done", "_is_sound",
-        "_max_directories", "_number", "_path", "_read_since", "_table", "full_only",
+        "_ledger", "_max_directories", "_number", "_path", "_read_since", "_table", "full_only",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +71,7 @@ class Tracker:
         max_directories: int = MAX_DIRECTORIES,
         hot_for: float = HOT_FOR,
         cheap: int = CHEAP,
+        ledger: Ledger | None = None,
     ) -> None:
         """Track the tree at ``path``.
 
@@ -79,13 +81,15 @@ class Tracker:
             max_directories: Records kept at most.
             hot_for: Seconds after its last change in which every pass looks at a file.
             cheap: Inodes up to which a quick pass becomes a full one where only that is exact.
+            ledger: Shared by trackers that may keep only so much together.
         """
         self._path = path
         self._clock = clock
         self._max_directories = max_directories
         self._hot_for = hot_for
         self._cheap = cheap
-        self._table = Table()
+        self._ledger = ledger or Ledger()
+        self._table = Table(self._ledger)
         self._number = 0
         self._began = math.inf
         """When the last pass began that came by everything."""
@@ -105,6 +109,15 @@ class Tracker:
     def weight(self) -> int:
         """Records kept now."""
         return self._table.weight
+
+    def forget(self) -> None:
+        """Keep nothing more: the next pass begins anew."""
+        self._table.leave()
+        self._table = Table(self._ledger)
+        self._is_sound = False
+
+    def _is_too_large(self, names: int) -> bool:
+        return names > self._max_directories or self._ledger.is_exceeded(names, more=names)
 
     def quick(self, *, full_period: float = math.inf, pace: Pace = unhurried) -> Pass:
         """Measure what may have changed since the last pass.
@@ -159,7 +172,7 @@ class Tracker:
             pace(entries)
 
         walked = measure(self._path, pace=count)
-        self.full_only = walked.directories + walked.links > self._max_directories
+        self.full_only = self._is_too_large(walked.directories + walked.links)
         return Pass(
             walked=walked,
             full=True,
@@ -197,7 +210,7 @@ class Tracker:
             except OutgrownError:
                 cut = True
             except TableFullError:
-                self._table = Table()
+                self.forget()
                 self.full_only = True
                 return None
         if not cut:

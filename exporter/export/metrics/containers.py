@@ -38,8 +38,8 @@ def container_families(stores: Iterable[StoreReport]) -> tuple[Metric, ...]:
     )
     untracked = Gauge(
         "layerstore_uppers_untracked",
-        "Upper layers with more directories than are remembered (--uppers.max-directories): each measurement reads all "
-        "of them; from the last background scan.",
+        "Upper layers with more directories than are remembered (--uppers.max-directories, and half as many again of "
+        "all together): each measurement reads all of them; from the last background scan.",
         "store",
     )
     inexact = Gauge(

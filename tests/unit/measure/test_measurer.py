@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.measure.ledger import LEAST
 from exporter.measure.measurer import SLICE, Measurer
 from exporter.measure.schedule import Tree
 from exporter.measure.tracker import Pass
@@ -203,10 +204,8 @@ def test_a_tree_that_moved_is_a_new_one(root: Path) -> None:
     assert host.last("web").growers == ()
 
 
-def test_a_large_tree_is_measured_by_walks_alone(root: Path) -> None:
-    """The limit is passed on to the trackers."""
-    host = Host()
-    host.measurer = Measurer[str](
+def measurer(host: Host, *, max_directories: int) -> Measurer[str]:
+    return Measurer[str](
         clock=host,
         budget=BUDGET,
         interval=INTERVAL,
@@ -215,11 +214,32 @@ def test_a_large_tree_is_measured_by_walks_alone(root: Path) -> None:
         check=host.check,
         measured=lambda key, done, _cpu: host.passes.append((host.time, key, done)),
         failed=lambda key, _error: host.failures.append(key),
-        max_directories=10,
+        max_directories=max_directories,
     )
+
+
+def test_a_large_tree_is_measured_by_walks_alone(root: Path) -> None:
+    """The limit is passed on to the trackers."""
+    host = Host()
+    host.measurer = measurer(host, max_directories=10)
     host.measurer.expect({"web": make(root / "web", directories=20)})
     host.run(40.0)
     assert host.last("web").full_only
+
+
+def test_all_trees_together_have_a_limit(root: Path) -> None:
+    """Half as many again as one may have: the next is walked, until one of those before is gone."""
+    host = Host()
+    host.measurer = measurer(host, max_directories=2 * LEAST)
+    trees = {name: make(root / name, directories=2 * LEAST - 10) for name in "ab"}
+    host.measurer.expect(trees)
+    host.run(900.0)
+    assert sorted(host.last(name).full_only for name in trees) == [False, True]
+    (walked,) = [name for name in trees if host.last(name).full_only]
+    host.measurer.expect({walked: trees[walked]})
+    host.run(1800.0)
+    assert not host.last(walked).full_only
+    assert host.last(walked).walked.usage == by_system(root / walked)
 
 
 def test_a_stop_is_passed_on_at_once(root: Path) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from exporter.measure.growers import Grower
+from exporter.measure.ledger import LEAST, Ledger
+from exporter.measure.listing import BATCH
 from exporter.measure.tracker import HOT_FOR, Tracker
 from exporter.measure.walk import measure
 from tests.requirements import required_root
-from tests.unit.measure.trees import by_system, descriptors, make_deep
+from tests.unit.measure.trees import by_system, descriptors, make_deep, remove
 
 MIB = 1 << 20
 
@@ -262,6 +264,62 @@ def test_a_million_names_of_one_file_are_one_record(top: Path, clock: Ahead) -> 
         os.link(top / "file", top / f"link{number}")
     assert by_system(top) == tracker.full().walked.usage
     assert (tracker.full_only, tracker.weight) == (False, 2)
+
+
+def test_trees_that_are_too_many_together(root: Path, clock: Ahead) -> None:
+    """Each may be below its own limit: what leaves no room in the common memory is walked, until others make room."""
+    ledger = Ledger(limit=LEAST + 150)
+    trackers = [make_tracker(root / name, directories=LEAST + 100, clock=clock, ledger=ledger) for name in "ab"]
+    small = make_tracker(root / "small", directories=LEAST - 1, clock=clock, ledger=ledger)
+
+    passes = [tracker.quick() for tracker in (*trackers, small)]
+
+    assert [done.full_only for done in passes] == [False, True, False]
+    assert [done.walked.usage for done in passes] == [by_system(root / name) for name in ("a", "b", "small")]
+    assert ledger.held == LEAST + 100 + LEAST - 1
+    assert trackers[1].quick().full_only
+
+    trackers[0].forget()
+    small.forget()
+    assert ledger.held == 0
+    assert not trackers[1].quick().full_only
+    assert not trackers[1].quick().full_only
+    assert trackers[1].quick().walked.usage == by_system(root / "b")
+    assert ledger.held == LEAST + 100
+
+
+def test_what_is_not_kept_any_more_makes_room(top: Path, clock: Ahead) -> None:
+    """Whatever comes and goes, the common memory knows what is kept."""
+    ledger = Ledger()
+    tracker = make_tracker(top, directories=20, clock=clock, ledger=ledger)
+    for number in range(30):
+        (top / f"file{number}").touch()
+        os.link(top / f"file{number}", top / "directory0" / f"link{number}")
+    tracker.quick()
+    assert ledger.held == tracker.weight - 1 == 20 + 2 * 30
+    for number in range(10):
+        remove(top / f"directory{number}")
+    tracker.quick()
+    assert ledger.held == tracker.weight - 1 == 10
+
+
+def test_one_directory_of_very_many_is_not_listed_to_its_end(top: Path, clock: Ahead) -> None:
+    """Names count while they are read, not only once all are known."""
+    ledger = Ledger(limit=LEAST)
+    tracker = make_tracker(top, directories=3 * LEAST, clock=clock, ledger=ledger)
+    held: list[int] = []
+    done = tracker.quick(pace=lambda _: held.append(ledger.held))
+    assert (done.full_only, done.walked.usage) == (True, by_system(top))
+    assert max(held) <= LEAST + BATCH
+    assert ledger.held == 0
+
+
+def make_tracker(top: Path, *, directories: int, clock: Ahead, ledger: Ledger) -> Tracker:
+    top.mkdir(exist_ok=True)
+    for number in range(directories):
+        (top / f"directory{number}").mkdir()
+    settle()
+    return Tracker(str(top), clock=clock, ledger=ledger)
 
 
 def test_a_pass_that_was_stopped_is_made_up_for(top: Path, tracker: Tracker) -> None:
