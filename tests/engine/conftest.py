@@ -13,7 +13,9 @@ from tests.engine.docker import Docker, Registry
 from tests.engine.processes import delete
 
 # What asserts on behalf of tests shows both sides as they do.
-pytest.register_assert_rewrite("tests.engine.agreement", "tests.engine.scanner", "tests.engine.serving")
+pytest.register_assert_rewrite(
+    *(f"tests.engine.{module}" for module in ("agreement", "crashes", "observer", "scanner", "serving"))
+)
 
 _COMPARED = pytest.StashKey[dict[str, Counter[str]]]()
 

@@ -15,8 +15,8 @@ from tests.engine.agreement import problems_of, store_report
 from tests.engine.conftest import Tell
 from tests.engine.docker import Docker
 from tests.engine.images import BASE, build
+from tests.engine.observer import LONG_AGO, plant
 from tests.engine.test_areas import du
-from tests.engine.test_ownership import LONG_AGO, plant
 
 PRUNES = {
     "dangling_images": ("image", "prune", "--force"),

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from exporter.clock import Clock, SystemClock
-from exporter.store.catalog import Catalog, Problem, ProblemKind
+from exporter.store.catalog import Catalog, Problem, ProblemKind, Source
 from exporter.store.detect import Root
 from exporter.survey import SETTLE, RecordSurvey, Survey
 from tests.quiet import QUIET_PROC
+from tests.store.bolt_files import encode
 from tests.unit.store.hosts import NO_CONFIG, HeldClock, Host, build_host, problems_of
 
 
@@ -83,6 +84,24 @@ def test_what_is_well_by_the_second_look_is_no_problem(
     assert catalog.stores[0].layers == sound.stores[0].layers
     assert catalog.stores[0].containers == sound.stores[0].containers
     assert catalog.stores[0].directories.keys() == sound.stores[0].directories.keys()
+
+
+def test_a_database_that_is_just_being_made(host: Host) -> None:
+    """bolt makes a file empty and then writes its first pages. One that stays empty lost what was in it; either way it
+    is not known what it would name."""
+    database = host.root / "buildkit" / "snapshots.db"
+    database.parent.mkdir(exist_ok=True)
+    database.write_bytes(b"")
+
+    made = survey_of(host, HeldClock(meanwhile=lambda: database.write_bytes(encode({})))).catalog()
+
+    assert (kinds(made), made.stores[0].unread) == ([], frozenset())
+    database.write_bytes(b"")
+    lost = survey_of(host, HeldClock()).catalog()
+    assert [(str(database), ProblemKind.MALFORMED_RECORD)] == [
+        (problem.path, problem.kind) for problem in problems_of(lost)
+    ]
+    assert frozenset({Source.CACHE}) == lost.stores[0].unread
 
 
 def test_what_begins_between_the_looks_waits_for_the_next_survey(host: Host) -> None:

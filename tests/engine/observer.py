@@ -1,0 +1,129 @@
+"""Looks at a real engine's store again and again, and holds whose everything is said to be against the disk."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from exporter.account.owners import DRIVER_DIRECTORY, Owner, Ownership
+from exporter.measure.walk import measure
+from exporter.store.buildkit import BuildCacheReader
+from exporter.store.catalog import CacheID, ProblemKind, Store
+from exporter.store.detect import Root
+from exporter.survey import RecordSurvey, Survey
+from tests.engine.agreement import allocated, store_report
+from tests.engine.docker import Docker
+from tests.engine.test_areas import du
+
+LONG_AGO = 1_600_000_000
+
+
+class Observer:
+    """Sees one engine's store again and again, as the daemon does, and holds what it says against the disk."""
+
+    def __init__(self, docker: Docker) -> None:
+        self._docker = docker
+        self._records = RecordSurvey([Root(path=str(docker.data_root))])
+        self._survey = Survey([Root(path=str(docker.data_root))])
+        self._cache = BuildCacheReader()
+        self.expected: frozenset[ProblemKind] = frozenset()
+        """What may be wrong with the store."""
+        self.problems: Counter[ProblemKind] = Counter()
+        """What was."""
+        self.compared: Counter[str] = Counter()
+
+    @property
+    def directory(self) -> Path:
+        return self._docker.data_root / "overlay2"
+
+    def look(self) -> tuple[Store, Ownership]:
+        (store,) = self._records.catalog().stores
+        return store, self._records.ownership[store.name]
+
+    def agree(self) -> Ownership:
+        """Every entry has one owner, all owners together have what du says, and nothing that is live is an orphan."""
+        self._settle()
+        store, ownership = self.look()
+        self.problems = Counter(problem.kind for problem in store.problems)
+        assert self.problems.keys() <= self.expected
+        entries = {path.name for path in self.directory.iterdir()}
+        assert entries == set(ownership.owners) - {DRIVER_DIRECTORY}
+        assert sum(ownership.counts().values()) == len(entries)
+        measured = self.measure()
+        assert sum(ownership.allocated(measured).values()) == allocated(str(self.directory))
+        self._areas_add_up()
+        orphans = set(ownership.of(Owner.ORPHAN))
+        live = self.live()
+        assert not orphans & live
+        assert Owner.ORPHAN not in ownership.untold
+        self.compared += Counter(looks=1, directories=len(entries), live=len(live & entries), orphans=len(orphans))
+        return ownership
+
+    def _areas_add_up(self) -> None:
+        """All areas together are what du says of the root; the builder may still be writing to its databases."""
+        deadline, root = time.monotonic() + 10, self._docker.data_root
+        while (areas := self._areas()) != du(root) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert du(root) == areas
+
+    def _areas(self) -> int:
+        return sum(store_report(self._survey.whole_report()).areas.values())
+
+    def _settle(self) -> None:
+        """Wait until the engine has done what it still does after a client was told that it is done, or has gone."""
+        deadline, before = time.monotonic() + 20, -1
+        while (now := allocated(str(self.directory))) != before and time.monotonic() < deadline:
+            before = now
+            time.sleep(0.2)
+
+    def measure(self) -> dict[CacheID, int]:
+        """Every entry of the driver's directory, and that directory itself."""
+        return {
+            DRIVER_DIRECTORY: self.directory.lstat().st_blocks * 512,
+            **{
+                CacheID(path.name): measure(str(path)).usage.allocated
+                if path.is_dir()
+                else path.lstat().st_blocks * 512
+                for path in self.directory.iterdir()
+            },
+        }
+
+    def live(self) -> set[str]:
+        """All directories that the engine tells of itself, or that its records name as they lie on the disk."""
+        return {*self._told(), *self.recorded()}
+
+    def _told(self) -> Iterator[str]:
+        api = self._docker.api
+        for image in api("/images/json?all=1"):
+            yield from _names(api(f"/images/{image['Id']}/json")["GraphDriver"]["Data"])
+        for container in api("/containers/json?all=1"):
+            yield from _names(api(f"/containers/{container['Id']}/json")["GraphDriver"]["Data"])
+
+    def recorded(self) -> set[str]:
+        """By files alone; the builder's database is read by the one reader that there is for it."""
+        layerdb = self._docker.data_root / "image/overlay2/layerdb"
+        files = [*layerdb.glob("sha256/*/cache-id"), *layerdb.glob("mounts/*/*-id")]
+        cache = self._cache.read(str(self._docker.data_root))
+        assert cache.complete
+        return {file.read_text() for file in files} | set(cache.known_directories)
+
+    def leaked(self) -> set[str]:
+        """What lies there without a record."""
+        return {path.name for path in self.directory.iterdir() if path.name != "l"} - self.recorded()
+
+
+def _names(data: dict[str, str] | None) -> Iterator[str]:
+    for paths in (data or {}).values():
+        yield from (Path(path).parent.name for path in paths.split(":"))
+
+
+def plant(directory: Path, number: int, *, made: float) -> CacheID:
+    """A storage directory as a pull leaves it that the engine did not survive."""
+    name, link = f"{number:064x}", f"{number:026d}"
+    (directory / name / "diff/usr").mkdir(parents=True)
+    (directory / name / "diff/usr/file").write_bytes(os.urandom(100_000 * (number + 1)))
+    (directory / "l" / link).symlink_to(f"../{name}/diff")
+    (directory / name / "link").write_text(link)
+    os.utime(directory / name / "link", (made, made))
+    return CacheID(name)
