@@ -377,7 +377,10 @@ def knows_all_names(store: Store, now: float) -> bool:
 
 
 def _mounts_are_hidden(store: Store) -> bool:
-    """Whether containers run, and nothing of any is mounted as far as mounts can be seen: so they cannot be."""
+    """Whether containers run, and nothing of any is mounted as far as mounts can be seen: so they cannot be. Those of a
+    sample run nowhere."""
+    if store.engine == "sample":
+        return False
     uppers = (store.upper_of(name) for name, container in store.containers.items() if container.state in _MOUNTED)
     directories = (store.directories.get(upper) for upper in uppers if upper is not None)
     mounted = {directory.name for directory in directories if directory is not None and directory.has_merged}

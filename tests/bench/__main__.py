@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import records, restart, uppers, walk
+from tests.bench import owners, records, restart, uppers, walk
 from tests.bench.figures import table
 
 GROUPS = {
@@ -12,6 +12,7 @@ GROUPS = {
     "walk": walk.figures,
     "uppers": uppers.figures,
     "restart": restart.figures,
+    "owners": owners.figures,
 }
 
 

@@ -1,15 +1,19 @@
 """The commands for people, on a real store."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from exporter.cli import main
 from tests.engine.agreement import store_report, survey_of, told_by_engine
 from tests.engine.docker import Docker
 from tests.engine.images import BASE, build
+from tests.engine.observer import LONG_AGO, plant
+from tests.engine.test_areas import du
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -108,3 +112,64 @@ def test_report(docker: Docker) -> None:
     assert all(key in document for key in (*facts.containers, *facts.heads))
     assert all(str(head.size) in document for head in facts.heads.values())
     assert all(str(container.upper_size) in document for container in facts.containers.values())
+
+
+def test_the_report_adds_up_to_the_filesystem(own_docker: Docker) -> None:
+    """Owners add up to what du says of the driver's directory, areas to what it says of the root, and the root with
+    everything else and what is available to what df says of the filesystem. A volume is told by its name."""
+    build(own_docker, BASE, tag="image")
+    own_docker.cli(
+        "run", "--network=none", "--volume=named:/data", "image", "sh", "-c", "echo x > /data/x; echo y > /y"
+    )
+    plant(own_docker.data_root / "overlay2", 1, made=LONG_AGO)
+    os.sync()
+
+    done = command(own_docker, "report", "--json")
+    without_volumes = command(own_docker, "report", "--json", "--volumes.disable")
+
+    (disk,) = json.loads(done.stdout)["disk"]
+    filesystem = os.statvfs(own_docker.data_root)
+    assert du(own_docker.data_root) == disk["allocated"] == sum(disk["areas"].values())
+    assert du(own_docker.data_root / "overlay2") == disk["areas"]["layers"]
+    owners = {row["owner"]: row["allocated"] for row in disk["owners"]}
+    assert disk["areas"]["layers"] == sum(owners.values())
+    assert disk["untold"] == 0
+    assert du(own_docker.data_root / "overlay2" / f"{1:064x}") == owners["orphan"]
+    assert filesystem.f_blocks * filesystem.f_frsize == disk["filesystem"]["size"]
+    assert disk["filesystem"]["size"] == disk["allocated"] + disk["elsewhere"] + disk["filesystem"]["available"]
+    assert {"named"} == disk["volumes"].keys()
+    (disk,) = json.loads(without_volumes.stdout)["disk"]
+    assert ({}, None) == (disk["volumes"], disk["areas"]["volumes"])
+
+
+def test_inspect_tells_of_every_directory_whose_it_is(own_docker: Docker, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever lies in the driver's directory: its owner, the records that say so, or the doubt where none does."""
+    image = build(own_docker, BASE, tag="image")
+    build(own_docker, "FROM image\nRUN echo > /built", buildkit=True)
+    container = own_docker.cli("create", "--network=none", "image", "true")
+    orphan = plant(own_docker.data_root / "overlay2", 1, made=LONG_AGO)
+    foreign = own_docker.data_root / "overlay2/backup"
+    foreign.mkdir()
+    os.utime(foreign, (LONG_AGO, LONG_AGO))
+
+    told = {}
+    for path in (own_docker.data_root / "overlay2").iterdir():
+        if path.name != "l" and path.is_dir():
+            assert main(["inspect", "--json", str(path), f"--path.docker-root={own_docker.data_root}"]) == 0
+            (match,) = json.loads(capsys.readouterr().out)["matches"]
+            told[path.name] = match["directory"]
+
+    upper = Path(own_docker.api(f"/containers/{container}/json")["GraphDriver"]["Data"]["UpperDir"]).parent.name
+    layers = own_docker.api(f"/images/{image}/json")["GraphDriver"]["Data"]["LowerDir"].split(":")
+    expected = {
+        **{Path(layer).parent.name: "image_layer" for layer in layers},
+        upper: "container_upper",
+        f"{upper}-init": "container_init",
+        orphan: "orphan",
+        "backup": "suspect",
+    }
+    assert expected == {name: told[name]["owner"] for name in expected}
+    assert "build_cache" in {directory["owner"] for directory in told.values()}
+    assert {orphan: "none", "backup": "foreign"} == {
+        name: directory["doubt"] for name, directory in told.items() if not directory["claims"]
+    }

@@ -1,5 +1,6 @@
 """Roots other than the plain one: several, remapped, and left behind by a switch of drivers."""
 
+import os
 from collections import Counter
 
 from exporter.survey import Root, Survey
@@ -7,6 +8,7 @@ from tests.engine.agreement import problems_of, store_report, survey_of, told_by
 from tests.engine.conftest import Tell
 from tests.engine.docker import Docker
 from tests.engine.images import BASE, build
+from tests.engine.test_areas import du
 
 
 def test_a_remapped_root_is_found_by_itself(tell: Tell) -> None:
@@ -42,7 +44,8 @@ def test_two_roots(docker: Docker, own_docker: Docker) -> None:
 
 
 def test_a_store_that_a_switch_of_drivers_left_behind(own_docker: Docker) -> None:
-    """After a switch both stores are named: the old one inactive and still measured, one of another sort marked."""
+    """After a switch both stores are named: the old one inactive and still measured, one of another sort marked. The
+    old one's directories have their owners and bytes, and with all else they are what du says of the root."""
     image_id = build(own_docker, BASE, tag="left-behind")
     container_id = own_docker.cli("create", "--network=none", "left-behind", "true")
     survey = survey_of(own_docker)
@@ -51,7 +54,8 @@ def test_a_store_that_a_switch_of_drivers_left_behind(own_docker: Docker) -> Non
     with Docker(driver="vfs", data_root=own_docker.data_root) as switched:
         build(switched, BASE, tag="new")
 
-        report = survey.report()
+        os.sync()
+        report = survey.whole_report()
 
         old, new = store_report(report, "overlay2"), store_report(report, "vfs")
         assert (old.store.active, old.store.measurable) == (False, True)
@@ -61,3 +65,6 @@ def test_a_store_that_a_switch_of_drivers_left_behind(own_docker: Docker) -> Non
         assert image_id in old.store.images
         assert len(new.store.images) == len(switched.api("/images/json?all=1"))
         assert problems_of(report) == Counter()
+        assert old.ownership is not None
+        assert du(own_docker.data_root / "overlay2") == sum(old.ownership.allocated(old.directory_allocated).values())
+        assert du(own_docker.data_root) == sum((*old.areas.values(), *new.areas.values()))

@@ -363,6 +363,7 @@ def test_running_containers_whose_mounts_are_not_seen(records: Records) -> None:
     assert (Owner.SUSPECT, Doubt.UNREAD) == verdict(unseen)
     assert Owner.ORPHAN in twice(unseen).untold
     assert (Owner.ORPHAN, Doubt.NONE) == verdict(seen)
+    assert (Owner.ORPHAN, Doubt.NONE) == verdict(replace(unseen, engine="sample"))
 
 
 def test_a_container_that_is_just_ending(records: Records) -> None:
