@@ -16,7 +16,8 @@ from exporter.store.catalog import CacheID
 from tests.unit.account.records import ROOT, Records
 from tests.unit.export.text.screens import pipe, report_of
 
-AREAS = {"layers": 700, "containers": 30, "volumes": 200, "build": 5, "metadata": 60, "other": 5}
+NONE = dict.fromkeys((area.value for area in Area), 0)
+AREAS = {**NONE, "layers": 700, "containers": 30, "volumes": 200, "build": 5, "metadata": 60, "other": 5}
 FILESYSTEM = Filesystem(size=10_000, available=4_000, files=None, files_free=None)
 OWNERS = {
     DRIVER_DIRECTORY: Owner.INTERNAL,
@@ -108,7 +109,7 @@ def test_two_drivers_in_one_root() -> None:
         driver="vfs",
         ownership=None,
         directory_allocated={},
-        areas={"layers": 50, **dict.fromkeys(("containers", "volumes", "build", "metadata", "other"), 0)},
+        areas={**NONE, "layers": 50},
         volumes={},
         reclaimable={},
     )
