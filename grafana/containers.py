@@ -79,7 +79,12 @@ def uppers() -> Section:
                     sort="Allocated",
                 ),
                 Column(title="Allocated", expr=_WITH_IMAGE, unit="bytes", width=140, gauge=True),
-                Column(title="In 1 h", expr=_by_container(of(f"container:{UPPER}:delta1h")), unit="bytes"),
+                Column(
+                    title="In 1 h",
+                    expr=_by_container(of(f"container:{UPPER}:delta1h")),
+                    unit="bytes",
+                    empty="no change",
+                ),
                 Column(
                     title="Size",
                     expr=_by_container(of("layerstore_container_upper_size_bytes")),

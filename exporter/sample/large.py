@@ -24,6 +24,7 @@ def build_large(
     images: int = 300,
     containers: int = 500,
     files_per_upper: int = 20,
+    storage_opt_size: str | None = None,
     seed: int = 0,
 ) -> StoreBuilder:
     """Build a host that many builds and deployments went over.
@@ -37,6 +38,7 @@ def build_large(
         images: how many.
         containers: how many, in all states.
         files_per_upper: files that each container wrote.
+        storage_opt_size: the limit of every upper layer, as ``--storage-opt size=`` takes it; None for no limit.
         seed: the same seed gives the same identities.
     """
     store = StoreBuilder(root, seed=seed)
@@ -52,6 +54,7 @@ def build_large(
             files=_upper(rng, files_per_upper),
             labels={"com.docker.compose.project": f"project-{number % 37}", "com.docker.compose.service": f"s{number}"},
             log_bytes=rng.randrange(0, 20_000),
+            storage_opt_size=storage_opt_size,
         )
     return store
 

@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import owners, records, restart, uppers, walk
+from tests.bench import monitoring, owners, records, restart, uppers, walk
 from tests.bench.figures import table
 
 GROUPS = {
@@ -13,6 +13,7 @@ GROUPS = {
     "uppers": uppers.figures,
     "restart": restart.figures,
     "owners": owners.figures,
+    "monitoring": monitoring.figures,
 }
 
 

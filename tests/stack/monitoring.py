@@ -74,18 +74,23 @@ class Prometheus:
         result: Sequence[Any] = answer["data"]["result"]
         return result
 
+    def groups(self) -> Sequence[Any]:
+        """Every group of rules, as it is loaded, in order."""
+        groups: Sequence[Any] = self._get("rules")["data"]["groups"]
+        return groups
+
     def rules(self) -> Sequence[Any]:
         """Every rule, as it is loaded, in order."""
-        groups = self._get("rules")["data"]["groups"]
-        return [rule for group in groups for rule in group["rules"]]
+        return [rule for group in self.groups() for rule in group["rules"]]
 
     def _get(self, path: str, **parameters: str) -> Any:
         return json.loads(fetch(f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"))
 
 
 @contextmanager
-def prometheus(configuration: str, *, rules: str, directory: Path) -> Iterator[Prometheus]:
-    """A Prometheus with this configuration and these rules, which the configuration calls ``rules.yaml``."""
+def prometheus(configuration: str, *flags: str, rules: str, directory: Path) -> Iterator[Prometheus]:
+    """A Prometheus with this configuration, these further flags, and these rules, which the configuration calls
+    ``rules.yaml``."""
     (directory / "prometheus.yaml").write_text(configuration)
     (directory / "rules.yaml").write_text(rules)
     address = f"127.0.0.1:{free_port()}"
@@ -94,6 +99,7 @@ def prometheus(configuration: str, *, rules: str, directory: Path) -> Iterator[P
         f"--config.file={directory}/prometheus.yaml",
         f"--storage.tsdb.path={directory}/prometheus",
         f"--web.listen-address={address}",
+        *flags,
         log=directory / "prometheus.log",
         ready=f"http://{address}/-/ready",
     ):
