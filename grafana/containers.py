@@ -3,7 +3,7 @@
 from typing import Final
 
 from grafana.frame import TO_CONTAINER, Section
-from grafana.palette import BAD, GOOD, PLAIN, USAGES, WARNING
+from grafana.palette import BAD, GOOD, PLAIN, STORED, USAGES, WARNING, WRITTEN
 from grafana.panels import About, Column, Label, Query, Rows, bars, lines, of, rows
 
 UPPER: Final = "layerstore_container_upper_allocated_bytes"
@@ -78,7 +78,7 @@ def uppers() -> Section:
                     links={"name": TO_CONTAINER},
                     sort="Allocated",
                 ),
-                Column(title="Allocated", expr=_WITH_IMAGE, unit="bytes", width=140, gauge=True),
+                Column(title="Allocated", expr=_WITH_IMAGE, unit="bytes", width=140, gauge=WRITTEN),
                 Column(
                     title="In 1 h",
                     expr=_by_container(of(f"container:{UPPER}:delta1h")),
@@ -199,7 +199,7 @@ def images() -> Section:
                     },
                     sort="Unique",
                 ),
-                Column(title="Unique", expr=by_reference, unit="bytes", width=140, gauge=True),
+                Column(title="Unique", expr=by_reference, unit="bytes", width=140, gauge=STORED),
                 Column(title="Shared", expr=by_image(of("layerstore_image_shared_bytes")), unit="bytes"),
                 Column(title="Size", expr=by_image(of("layerstore_image_size_bytes")), unit="bytes"),
                 Column(
@@ -233,7 +233,7 @@ def images() -> Section:
                     expr=f"max by ({of_layer}) ({of('layerstore_layer_size_bytes')})",
                     unit="bytes",
                     width=130,
-                    gauge=True,
+                    gauge=STORED,
                 ),
                 Column(
                     title="Images",

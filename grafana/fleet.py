@@ -3,7 +3,7 @@
 from typing import Final
 
 from grafana.frame import FLEET_UID, TO_CONTAINER, TO_HOST, Page, Section
-from grafana.palette import BAD, GOOD, OWNERS, PLAIN, WARNING
+from grafana.palette import BAD, GOOD, OWNERS, PLAIN, WARNING, WRITTEN
 from grafana.panels import FIRING, About, Column, Label, Query, Rows, bars, lines, number, of, rows
 
 _UPPER: Final = "layerstore_container_upper_allocated_bytes"
@@ -126,7 +126,7 @@ def _hosts() -> Section:
                     expr=f"max by (instance) ({of(f'instance:{_UPPER}:sum')})",
                     unit="bytes",
                     width=200,
-                    gauge=True,
+                    gauge=WRITTEN,
                     empty="no container",
                 ),
                 Column(
@@ -200,7 +200,7 @@ def _containers() -> Section:
                     expr=f"max by (instance, store, container_id, name) ({growing})",
                     unit="bytes",
                     width=160,
-                    gauge=True,
+                    gauge=WRITTEN,
                 ),
             ),
             rows(
@@ -217,7 +217,7 @@ def _containers() -> Section:
                     expr=f"max by (instance, store, container_id, name) ({largest})",
                     unit="bytes",
                     width=160,
-                    gauge=True,
+                    gauge=WRITTEN,
                 ),
             ),
             lines(

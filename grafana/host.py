@@ -185,11 +185,12 @@ def _logs_and_leftovers() -> Section:
             lines(
                 About(
                     title="Damaged records by kind",
-                    description="Problems found in the engine's records, by kind. 0 is a sound store.",
+                    description="Problems found in the engine's records, by kind, for the kinds that there are.",
                     unit="short",
                     width=8,
+                    empty="no damaged record: the store is sound",
                 ),
-                Query(expr=f"sum by (problem) ({of('layerstore_integrity_problems')})", legend="{{problem}}"),
+                Query(expr=f"sum by (problem) ({of('layerstore_integrity_problems')}) > 0", legend="{{problem}}"),
             ),
         ],
     )

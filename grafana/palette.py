@@ -41,6 +41,10 @@ RECLAIMABLE: Final[Mapping[str, str]] = {
 }
 """By the label ``by`` of ``layerstore_reclaimable_bytes``."""
 
+WRITTEN: Final = OWNERS["container_upper"]
+"""Of bars that show what containers wrote."""
+STORED: Final = OWNERS["image_layer"]
+"""Of bars that show what images hold."""
 PLAIN: Final = "#3274D9"
 """Of bars that are told apart by their names alone."""
 GOOD: Final = "#56A64B"

@@ -13,8 +13,6 @@ from grafana_foundation_sdk.models import common as common_model
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from grafana import palette
-
 SOURCE: Final = common_model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 """What the variable ``datasource`` chooses."""
 
@@ -73,8 +71,8 @@ class Column:
     unit: str
     width: int = 85
     """Pixels."""
-    gauge: bool = False
-    """Draw the value as a bar too, for the column by which a table is read."""
+    gauge: str = ""
+    """The colour of a bar that is drawn for the value too, in the column by which a table is read; empty for no bar."""
     empty: str = "–"
     """What stands in a row that has no value here. Without it Grafana writes there what it says of a whole panel that
     is empty."""
@@ -114,7 +112,8 @@ def lines(
     least: float | None = 0,
     most: float | None = None,
 ) -> timeseries.Panel:
-    """Values over time. *colours* go by series name; *least* and *most* are the ends of the axis, None as needed."""
+    """Values over time. *colours* go by series name; *least* and *most* are the ends of the axis, None as needed but
+    with 0 on it."""
     panel = _about(timeseries.Panel(), about).targets([_range(query, number) for number, query in enumerate(queries)])
     panel.line_width(1).fill_opacity(70 if stacked else 8).show_points(common_model.VisibilityMode.NEVER)
     panel.color_scheme(_colour(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
@@ -132,7 +131,9 @@ def lines(
     )
     if stacked:
         panel.stacking(common.StackingConfig().mode(common_model.StackingMode.NORMAL).group("A"))
-    if least is not None:
+    if least is None:
+        panel.axis_soft_min(0)
+    else:
         panel.min(least)
     if most is not None:
         panel.max(most)
@@ -225,7 +226,7 @@ def _cells(column: Column) -> list[model.DynamicConfigValue]:
     cells = [_value("unit", column.unit), _value("custom.width", column.width), _value("noValue", column.empty)]
     if column.gauge:
         cells.append(_value("custom.cellOptions", {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}))
-        cells.append(_value("color", {"mode": "fixed", "fixedColor": palette.OWNERS["container_upper"]}))
+        cells.append(_value("color", {"mode": "fixed", "fixedColor": column.gauge}))
         cells.append(_value("min", 0))
     if column.steps:
         thresholds = model.ThresholdsConfig(mode=model.ThresholdsMode.ABSOLUTE, steps=_thresholds(column.steps))

@@ -32,6 +32,8 @@ class Answered:
     kind: str
     """``timeseries``, ``stat``, ``bargauge`` or ``table``."""
     title: str
+    section: str
+    """The title of the row that it stands in."""
     place: tuple[int, int, int, int]
     """Left, top, width and height in the grid of 24 columns."""
     model: Any
@@ -52,6 +54,7 @@ def answered(dashboard: str, sections: Sequence[str], *, url: str, seconds: floa
             yield Answered(
                 kind=panel["type"],
                 title=panel["title"],
+                section=section,
                 place=(at["x"], at["y"], at["w"], at["h"]),
                 model=panel,
                 answers=[_ask(url, target, seconds, host) for target in panel["targets"]],

@@ -23,8 +23,8 @@ RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "layerstore.rules.
 
 
 def figures(directory: Path) -> list[Figure]:
-    """Series of a host of 300 images and 200 containers; what Prometheus does with a hundred hosts like the sample store,
-    and with a hundred like that one."""
+    """Series of a host of 300 images and 200 containers; what Prometheus does with a hundred hosts like the sample
+    store, and with a hundred like that one."""
     large = _page(directory / "docker")
     limited = _page(directory / "limited", storage_opt_size="10G")
     build_demo(directory / "sample")

@@ -49,7 +49,6 @@ while :; do dd if=/dev/zero bs=1M count=1 >> /written 2>/dev/null; echo written;
 """
 
 EMPTY: Mapping[str, str] = {
-    "LayerstoreContainerLogGrowingFast warning": "the writer logs a word a round, far below the threshold",
     "LayerstoreExporterDown warning": "all exporters answer",
     "LayerstoreIntegrityProblems warning": "all records are sound",
     "LayerstoreNoStore warning": "each host has a store",
@@ -61,6 +60,7 @@ EMPTY: Mapping[str, str] = {
     "LayerstoreUpperNearLimit warning": "the sample's limit is far above what is written",
     "LayerstoreWatchIncomplete info": "all directories are watched",
     "LayerstoreWatchOverflow info": "nothing overflowed",
+    "host: Damaged records by kind A": "all records are sound",
     "fleet: Exporters that need a look A": "every exporter answers and reads its host",
 }
 """Expressions that give nothing on these hosts, by place, and why. One that gives something must leave this list."""
@@ -69,6 +69,7 @@ _PACE = "a forecast: there is none where whatever else runs here frees more spac
 _DISK = "the disk of the machine under the test may be nearly full or empty"
 
 DEPENDS: Mapping[str, str] = {
+    "LayerstoreContainerLogGrowingFast warning": "the sample's log grows at about the pace of the threshold",
     "LayerstoreFilesystemFilling critical": _DISK,
     "LayerstoreFilesystemFilling warning": _DISK,
     "LayerstoreFilesystemFull critical": _DISK,
@@ -82,7 +83,8 @@ DEPENDS: Mapping[str, str] = {
     "fleet: Hosts by free space B": _PACE,
     "store:layerstore_filesystem_files_free:ratio": "absent on filesystems that make inodes as they need them",
 }
-"""Expressions that may give something or nothing, because of the machine that the test runs on, and why."""
+"""Expressions that may give something or nothing, because of the machine that the test runs on or of the moment, and
+why."""
 
 
 def scaled(rules: str) -> str:
