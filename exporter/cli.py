@@ -1,4 +1,4 @@
-"""The command line: ``serve`` (the default), ``demo``, ``report``, ``inspect``, ``check``.
+"""The command line: ``serve`` (the default), ``demo``, ``report``, ``inspect``, ``check``, ``health``.
 
 Exit codes: 0 done; 1 the answer is no (nothing found, records damaged); 2 the command cannot work: a wrong flag, a root
 that cannot be read.
@@ -107,6 +107,10 @@ def _check_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) 
     parser.add_argument("--json", action="store_true", help="Print JSON instead of text.")
 
 
+def _health_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    settings.add_options(parser, (settings.LISTEN, settings.WEB_CONFIG), environ)
+
+
 def _serve(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from exporter.serve import serve, serve_sample
 
@@ -170,6 +174,20 @@ def _check(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
     named = all_roots(namespace, environ)
     sound = check(named, daemon_config=namespace.path_docker_config, as_json=namespace.json)
     return DONE if sound else NO
+
+
+def _health(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from exporter.health import ask
+
+    tls = None
+    if namespace.web_config_file:
+        from exporter.export.webconfig.config import read_config
+
+        tls = read_config(namespace.web_config_file).tls
+    address = settings.repeated(namespace, settings.LISTEN, environ)[0]
+    health = ask(address, tls=tls is not None, certificate=tls is not None and tls.wants_certificate)
+    sys.stdout.write(f"{health.detail}\n")
+    return DONE if health.is_well else NO
 
 
 def all_roots(namespace: argparse.Namespace, environ: Mapping[str, str], *, wait: bool = False) -> tuple[Root, ...]:
@@ -257,4 +275,9 @@ _COMMANDS: dict[str, tuple[Options, Run, str]] = {
     "report": (_report_options, _report, "Print where the disk goes: upper layers, layers and images."),
     "inspect": (_inspect_options, _inspect, "Print all that is known of one image, container, layer or directory."),
     "check": (_check_options, _check, "Print what is damaged, and what to do; exit code 1 where anything is."),
+    "health": (
+        _health_options,
+        _health,
+        "Ask the exporter that runs on this host how it is; exit code 1 where not well.",
+    ),
 }

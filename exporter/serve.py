@@ -24,6 +24,7 @@ from exporter.export.web import WebServer
 from exporter.export.webconfig.policy import OPEN, Policy
 from exporter.measure.memory import open_memory
 from exporter.notify import Notifier
+from exporter.pulse import PATIENCE, Pulse
 from exporter.sample.demo import Writers, build_demo
 from exporter.settings import DOCKER_ROOT, ServeSettings, shown
 from exporter.store.detect import CONTAINERD, Root
@@ -48,7 +49,14 @@ def serve(roots: Sequence[Root], chosen: ServeSettings, *, daemon_config: str, c
     clock = SystemClock()
     vitals = Vitals()
     exposition = Exposition(_own_families(vitals))
-    site = Site(exposition, telemetry_path=chosen.telemetry_path, vitals=vitals, flags=shown(chosen, roots))
+    pulse = Pulse()
+    site = Site(
+        exposition,
+        telemetry_path=chosen.telemetry_path,
+        vitals=vitals,
+        flags=shown(chosen, roots),
+        silence=pulse.silence,
+    )
     hints = Hints()
     watch = Watch(hints.put, vitals=vitals)
     notifier = Notifier()
@@ -57,6 +65,10 @@ def serve(roots: Sequence[Root], chosen: ServeSettings, *, daemon_config: str, c
         exposition.publish(families(report, layer_limit=chosen.layer_limit, image_limit=chosen.image_limit))
         site.publish(report)
         notifier.ready(_status(report))
+
+    def progressed() -> None:
+        pulse.beat()
+        notifier.alive()
 
     memory = open_memory(chosen.state_path)
     disk = Disk(
@@ -72,8 +84,8 @@ def serve(roots: Sequence[Root], chosen: ServeSettings, *, daemon_config: str, c
         pace=chosen.pace,
         disk=disk,
         surge_threshold=chosen.growth_threshold,
-        progressed=notifier.alive,
-        longest_rest=notifier.sign_interval,
+        progressed=progressed,
+        longest_rest=min(notifier.sign_interval, PATIENCE / 4),
     )
     _on_end(daemon.stop)
     with (

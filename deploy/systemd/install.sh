@@ -3,6 +3,7 @@
 #
 #   deploy/systemd/install.sh install      also to upgrade: settings, state and drop-ins stay as they are
 #   deploy/systemd/install.sh uninstall    settings and state stay, unless PURGE=1
+#   deploy/systemd/install.sh program      the environment and the command alone, for an image
 #
 # Variables, as in make install PREFIX=...:
 #   PREFIX      where it goes [/usr/local]: lib/layerstore-exporter and the command bin/layerstore-exporter
@@ -115,13 +116,17 @@ write_files() {
     fi
 }
 
-do_install() {
+do_program() {
     check
     check_python
     make_environment
+    echo "installed $DESTDIR$COMMAND: $("$DESTDIR$LIBDIR/bin/python" -I -m exporter --version)"
+}
+
+do_install() {
+    do_program
     write_files
     echo "installed $DESTDIR$UNIT"
-    echo "installed $DESTDIR$COMMAND: $("$DESTDIR$LIBDIR/bin/python" -I -m exporter --version)"
     if is_live; then
         systemctl daemon-reload
         systemctl try-restart "$NAME"
@@ -152,5 +157,6 @@ do_uninstall() {
 case ${1:-} in
 install) do_install ;;
 uninstall) do_uninstall ;;
-*) fail "say install or uninstall; what they take stands at the beginning of $0" ;;
+program) do_program ;;
+*) fail "say install, uninstall or program; what they take stands at the beginning of $0" ;;
 esac

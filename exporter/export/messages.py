@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+HEALTHY, READY = "/-/healthy", "/-/ready"
+"""Pages whose paths tools know by heart: whether the exporter is alive, and whether there was a first report."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from exporter.account.report import Report
 from exporter.export.exposition import Exposition
 from exporter.export.landing import CONTENT_SECURITY_POLICY, Page, landing_page
-from exporter.export.messages import Request, Response, accepts_gzip, plain
+from exporter.export.messages import HEALTHY, READY, Request, Response, accepts_gzip, plain
+from exporter.pulse import PATIENCE
 from exporter.vitals import Vitals
 
 METHODS = ("GET", "HEAD")
-HEALTHY, READY = "/-/healthy", "/-/ready"
 
 
 class Site:
@@ -22,12 +22,15 @@ class Site:
         telemetry_path: str = "/metrics",
         vitals: Vitals | None = None,
         flags: Mapping[str, str] | None = None,
+        silence: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """*vitals* and *flags* (by name) are for the landing page, which does without those that are not given."""
+        """*vitals* and *flags* (by name) are for the landing page, which does without those that are not given;
+        *silence* tells for how many seconds the loop has not got on."""
         self._exposition = exposition
         self._telemetry_path = telemetry_path
         self._vitals = vitals
         self._flags = dict(flags or {})
+        self._silence = silence
         self._report: Report | None = None
         self._pages: Mapping[str, Callable[[Request], Response]] = {
             "/": self._landing,
@@ -59,6 +62,9 @@ class Site:
         return Response(status=200, headers=tuple(headers), body=exposed.body)
 
     def _healthy(self, _: Request) -> Response:
+        silence = self._silence()
+        if silence > PATIENCE:
+            return plain(503, f"The loop that reads and measures has not got on for {silence:.0f} seconds.")
         return plain(200, "The exporter is alive.")
 
     def _ready(self, _: Request) -> Response:

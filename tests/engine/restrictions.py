@@ -79,6 +79,10 @@ def ways_to_write(root: str) -> Mapping[str, Callable[[], None]]:
             f"write where anybody may: {path}": lambda path=path: write(f"{path}/written")  # type: ignore[misc]
             for path in open_to_all
         },
+        **{
+            f"write what is a container's: {path}": lambda path=path: write(str(path))  # type: ignore[misc]
+            for path in Path(root).glob(f"overlay2/*/*/{LATE}")
+        },
     }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.engine.docker import free_port
-from tests.engine.processes import Daemon, delete
+from tests.engine.processes import Daemon, ProcessError, delete
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -74,6 +74,18 @@ class Target:
         while not condition(scrape := self.scrape()) and time.monotonic() < started + seconds:
             time.sleep(0.02)
         return scrape, time.monotonic() - started
+
+    def wait_until_ready(self, *, seconds: float = 30) -> None:
+        """Return after the first report.
+
+        Raises:
+            ProcessError: There was none in that time.
+        """
+        deadline = time.monotonic() + seconds
+        while not self.is_ready():
+            if time.monotonic() > deadline:
+                raise ProcessError(f"no report at {self._address} after {seconds} s")
+            time.sleep(0.02)
 
     def is_ready(self) -> bool:
         """Whether there was a first report."""

@@ -46,6 +46,11 @@ class Tls:
         """The files that it is made of."""
         return tuple(filter(None, (self.cert_file, self.key_file, self.client_ca_file)))
 
+    @property
+    def wants_certificate(self) -> bool:
+        """Whether a client without a certificate is turned away."""
+        return self.client_auth is ClientAuth.REQUIRED or self.allowed_sans is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebConfig:
