@@ -183,7 +183,7 @@ class Daemon:
         """Read the records, of as many roots as can be read."""
         before, catalog = self._catalog, None
         with self._vitals.stage(Stage.CATALOG):
-            catalog = self._records.catalog()
+            catalog = self._records.catalog(check=self._check)
             self._vitals.errors(Stage.CATALOG, Reason.VANISHED, catalog.vanished)
             self._problems.report(
                 (*catalog.problems, *(problem for store in catalog.stores for problem in store.problems))

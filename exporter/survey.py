@@ -5,7 +5,7 @@ The commands make one; the daemon makes one again and again and keeps what it le
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from exporter.account.integrity import find_problems
 from exporter.account.owners import Doubt, Ownership
@@ -63,22 +63,24 @@ class RecordSurvey:
         """Why the last catalog lacks some of the roots."""
         return self._scanner.lost
 
-    def catalog(self) -> Catalog:
-        """The records as they stand now, with the problems that two looks agree on.
+    def catalog(self, *, check: Callable[[], None] = lambda: None) -> Catalog:
+        """The records as they stand now, with the problems that two looks agree on. *check* is called often, and
+        what it raises ends it.
 
         An engine at work contradicts itself for moments: an image's name is there before its last layer is gone.
         What is new is looked at again shortly after, and counts only when it is still so; what was confirmed before
         counts at once.
         """
-        first = self._check(self._scanner.scan(self._clock.now()))
+        first = self._check(self._scanner.scan(self._clock.now(), check=check))
         suspects = _problems(first)
         if suspects <= self._known:
             confirmed = first
         else:
             self._clock.sleep(SETTLE)
-            second = self._check(self._scanner.scan(self._clock.now()))
+            second = self._check(self._scanner.scan(self._clock.now(), check=check))
             confirmed = _only(second, suspects)
         self._known = _problems(confirmed)
+        check()
         self.ownership = {
             store.name: self._owners(store, confirmed.taken_at) for store in confirmed.stores if store.measurable
         }

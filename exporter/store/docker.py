@@ -52,7 +52,7 @@ class StoreReader:
         """
         already = len(scan.problems)
         # One directory holds the containers of all drivers: what is wrong with their records is said once.
-        shared = scan if location.speaks else Scan(now=scan.now, turn=scan.turn)
+        shared = scan if location.speaks else Scan(now=scan.now, turn=scan.turn, check=scan.check)
         with ExitStack() as stack:
 
             def folder(path: str, told: Scan = scan) -> Folder | None:

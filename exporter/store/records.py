@@ -213,11 +213,13 @@ class Reading(Generic[T]):
 class Scan:
     """What one scan gathers beside the values: its problems, and how much vanished under its hands."""
 
-    def __init__(self, *, now: float, turn: int) -> None:
+    def __init__(self, *, now: float, turn: int, check: Callable[[], None] = lambda: None) -> None:
         self.now = now
         """When it began, Unix seconds."""
         self.turn = turn
         """Its number; decides whose turn it is to be read again though nothing seems to have changed."""
+        self.check = check
+        """Called between records. What it raises ends the scan."""
         self.problems: list[Problem] = []
         self.vanished = 0
 
@@ -307,6 +309,7 @@ class Shelf(Generic[T]):
         values: dict[str, T] = {}
         old, settled_before, turn = self._kept, int(scan.now * 1e9) - SETTLED_NS, scan.turn % TURNS
         for name in names:
+            scan.check()
             try:
                 seen = stamp(name)
                 if seen is None:

@@ -1,7 +1,7 @@
 """One scan of all roots: from directories on disk to a catalog."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from exporter.store.catalog import Catalog, Problem, ProblemKind, Store
 from exporter.store.containerd.roots import ContainerdRoot, own_root, user_of
@@ -28,11 +28,14 @@ class Scanner:
         self.lost: tuple[OSError, ...] = ()
         """Why the last scan could not read some of the roots."""
 
-    def scan(self, now: float) -> Catalog:
-        """Everything that the records say now. A root that cannot be read is a problem, and its stores are absent."""
+    def scan(self, now: float, *, check: Callable[[], None] = lambda: None) -> Catalog:
+        """Everything that the records say now. A root that cannot be read is a problem, and its stores are absent.
+
+        *check* is called between records; what it raises ends the scan, and the next one is none the worse for it.
+        """
         self._turn += 1
         self.roots = tuple(resolve(root, daemon_config=self._daemon_config) for root in self._named)
-        scan = Scan(now=now, turn=self._turn)
+        scan = Scan(now=now, turn=self._turn, check=check)
         lost: list[OSError] = []
         found = self._locate(lost)
         containerds = tuple(self._find_containerds(lost))
@@ -116,7 +119,7 @@ class Scanner:
         # Readers of stores that are gone are dropped, with all that they remember.
         self._readers = {place.name: self._readers.get(place.name) or StoreReader(proc=self._proc) for place in places}
         for place in places:
-            own = Scan(now=scan.now, turn=scan.turn)
+            own = Scan(now=scan.now, turn=scan.turn, check=scan.check)
             yield self._readers[place.name].read(place, own)
             scan.vanished += own.vanished
 

@@ -45,6 +45,28 @@ def test_what_both_looks_see_is_told(host: Host) -> None:
     assert clock.slept == [SETTLE]
 
 
+def test_a_survey_that_is_ended_midway_ends_and_harms_nothing(host: Host) -> None:
+    """After each record there is a chance to end it; the next survey finds what it would have found."""
+    records = survey_of(host, HeldClock())
+    expected = records.catalog()
+    calls = 0
+
+    class Ended(BaseException):
+        pass
+
+    def end() -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 5:
+            raise Ended
+
+    (host.layer(host.other) / "cache-id").touch()
+    with pytest.raises(Ended):
+        records.catalog(check=end)
+    assert calls == 6
+    assert expected.stores[0].layers == records.catalog().stores[0].layers
+
+
 MENDABLE: dict[str, tuple[Callable[[Host], Path], str | None]] = {
     "a contradiction": (lambda host: host.layer(host.middle), None),
     "a missing record": (lambda host: host.layer(host.middle) / "diff", None),
