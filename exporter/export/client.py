@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import h11
 import structlog
 
+from exporter.export.channel import Channel, PlainChannel, TlsChannel
 from exporter.export.gate import Gate
 from exporter.export.messages import Request, Response, plain
 from exporter.vitals import Refusal
@@ -20,7 +21,7 @@ Handler = Callable[[Request], Response]
 _log = structlog.get_logger()
 
 _CHUNK = 128 * 1024
-"""Bytes that are read at a time, and that are sent before a client is waited for: what one that does not read costs."""
+"""Bytes that are sent before a client is waited for: what one that does not read costs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ class Client:
     """A connection, from its acceptance to its end."""
 
     def __init__(self, accepted: socket.socket, peer: str, handler: Handler, gate: Gate, limits: Limits) -> None:
-        """*peer* is the address that it came from."""
+        """*accepted* does not block; *peer* is the address that it came from."""
         self._socket = accepted
         self.peer = peer
         self._handler = handler
@@ -54,8 +55,6 @@ class Client:
         self._policy = gate.policy
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._reader = asyncio.StreamReader(limit=_CHUNK, loop=self._loop)
-        self._writer: asyncio.StreamWriter | None = None
         self.busy = False
         """Whether a complete request is being answered; otherwise one is waited for."""
         self.since = self._loop.time()
@@ -65,13 +64,10 @@ class Client:
         """Answer the client's requests until it, or a limit, ends the connection."""
         # Every way in which a connection fails, a limit of time included, is an OSError: it is the client's business.
         with contextlib.suppress(OSError):
-            writer = await self._connect()
-            if writer is None:
-                return
-            await _Conversation(self, self._reader, writer, self._handler, self._limits).hold()
-            writer.close()
+            channel = await self._connect()
+            await _Conversation(self, channel, self._handler, self._limits).hold()
             async with asyncio.timeout(self._limits.linger):
-                await writer.wait_closed()
+                await channel.finish()
 
     def turn(self, *, busy: bool) -> None:
         """Note that a complete request has come in, or that its answer has gone out."""
@@ -80,40 +76,38 @@ class Client:
 
     def cut(self) -> None:
         """End the connection at once."""
-        if self._writer is None:
-            self._socket.close()
-        else:
-            self._writer.transport.abort()
+        self._socket.close()
 
     @property
     def is_current(self) -> bool:
         """Whether it was admitted under the certificates that are in force now."""
         return self._policy is self.gate.policy or self._policy.tls is self.gate.policy.tls
 
-    async def _connect(self) -> asyncio.StreamWriter | None:
-        """Take the connection over from its socket; with TLS, shake hands first. None where the client is refused."""
-        protocol = asyncio.StreamReaderProtocol(self._reader, loop=self._loop)
-        tls = self._policy.tls
+    async def _connect(self) -> Channel:
+        """The client's channel; with TLS, after the handshake. Raises OSError where the client is refused."""
+        plain = PlainChannel(self._socket)
+        if self._policy.tls is None:
+            return plain
+        channel = TlsChannel(plain, self._policy.tls)
         try:
-            transport, _ = await self._loop.connect_accepted_socket(
-                lambda: protocol,
-                self._socket,
-                ssl=tls,
-                ssl_handshake_timeout=None if tls is None else self._limits.header,
-                ssl_shutdown_timeout=None if tls is None else self._limits.linger,
-            )
+            async with asyncio.timeout(self._limits.header):
+                await channel.shake_hands()
+            if not self._policy.admits(channel.certificate):
+                raise ConnectionAbortedError("the client's certificate has none of the client_allowed_sans")
         except OSError as error:
             self.gate.shaken(self.peer, error)
+            # So that the client hears why: its last words unread, the connection would be reset.
+            await self.hear_out(plain)
             raise
-        self._writer = asyncio.StreamWriter(transport, protocol, self._reader, self._loop)
-        if tls is None:
-            # So that waiting for the client means until it took everything. TLS keeps a buffer of its own, which never
-            # reports itself empty at a limit of 0.
-            transport.set_write_buffer_limits(high=0)
-        elif not self._policy.admits(transport.get_extra_info("peercert")):
-            self.gate.shaken(self.peer, "the client's certificate has none of the client_allowed_sans")
-            return None
-        return self._writer
+        return channel
+
+    async def hear_out(self, channel: Channel) -> None:
+        """Send nothing more, and take what the client still sends until it has heard that. Raises OSError where it goes
+        on for too long, or is gone."""
+        async with asyncio.timeout(self._limits.linger):
+            await channel.finish()
+            while await channel.read():
+                pass
 
 
 class _Conversation:
@@ -122,18 +116,18 @@ class _Conversation:
     def __init__(
         self,
         client: Client,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        channel: Channel,
         handler: Handler,
         limits: Limits,
     ) -> None:
         self._client = client
-        self._reader = reader
-        self._writer = writer
+        self._channel = channel
         self._handler = handler
         self._limits = limits
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.header_bytes)
         self._patience = limits.header
+        self._head_only = False
+        """Whether the request that is read or answered wants the header alone: then no answer to it has a body."""
 
     async def hold(self) -> None:
         """Answer requests until there are no more."""
@@ -145,7 +139,7 @@ class _Conversation:
                 refusal = await self._client.gate.refusal(request, self._client.peer)
                 # Whoever waits for a password's check still waits: an answer under way goes before.
                 self._client.turn(busy=True)
-                await self._send(refusal or self._answer(request), head_only=request.method == "HEAD")
+                await self._send(refusal or self._answer(request))
                 self._client.turn(busy=False)
                 if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
                     return
@@ -166,9 +160,11 @@ class _Conversation:
             raise h11.RemoteProtocolError("the request does not come to an end", error_status_hint=408) from error
 
     async def _whole_request(self) -> Request | None:
+        self._head_only = False
         request = await self._event()
         if not isinstance(request, h11.Request):
             return None
+        self._head_only = request.method == b"HEAD"
         # A client that asks before it sends a body gets its answer instead.
         length = 0
         while not self._http.they_are_waiting_for_100_continue:
@@ -186,7 +182,7 @@ class _Conversation:
         return event
 
     async def _read(self) -> None:
-        self._http.receive_data(await self._reader.read(_CHUNK))
+        self._http.receive_data(await self._channel.read())
 
     def _answer(self, request: Request) -> Response:
         try:
@@ -201,14 +197,10 @@ class _Conversation:
         if self._http.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             return
         self._client.gate.counts.web_refused(Refusal.TIMEOUT if status == 408 else Refusal.MALFORMED)
-        await self._send(plain(status, http.HTTPStatus(status).phrase, ("Connection", "close")), head_only=False)
-        if self._writer.can_write_eof():
-            self._writer.write_eof()
-        async with asyncio.timeout(self._limits.linger):
-            while await self._reader.read(_CHUNK):
-                pass
+        await self._send(plain(status, http.HTTPStatus(status).phrase, ("Connection", "close")))
+        await self._client.hear_out(self._channel)
 
-    async def _send(self, response: Response, *, head_only: bool) -> None:
+    async def _send(self, response: Response) -> None:
         length = sum(map(len, response.body))
         said = {name for name, _ in response.headers}
         added = {"X-Content-Type-Options": "nosniff", **dict(self._client.gate.policy.headers)}
@@ -220,11 +212,10 @@ class _Conversation:
         ]
         phrase = http.HTTPStatus(response.status).phrase
         head = h11.Response(status_code=response.status, reason=phrase, headers=headers)
-        events = [head, *(h11.Data(data=part) for part in response.body if not head_only), h11.EndOfMessage()]
+        events = [head, *(h11.Data(data=part) for part in response.body if not self._head_only), h11.EndOfMessage()]
         async with asyncio.timeout(self._limits.write):
             for chunk in _chunks(self._http.send(event) or b"" for event in events):
-                self._writer.write(chunk)
-                await self._writer.drain()
+                await self._channel.write(chunk)
 
 
 def _request_of(event: h11.Request) -> Request:

@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import monitoring, owners, records, restart, uppers, walk
+from tests.bench import monitoring, owners, records, restart, uppers, walk, web
 from tests.bench.figures import table
 
 GROUPS = {
@@ -14,6 +14,7 @@ GROUPS = {
     "restart": restart.figures,
     "owners": owners.figures,
     "monitoring": monitoring.figures,
+    "web": web.figures,
 }
 
 

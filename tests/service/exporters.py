@@ -116,11 +116,15 @@ def start(directory: Path, root: Path | None, *flags: str, prefix: tuple[str, ..
     """Start an exporter that logs into *directory*; it may not serve yet."""
     log_path = directory / f"exporter-{time.monotonic_ns()}.log"
     roots = [] if root is None else [f"--path.docker-root={root}"]
+    # The machine's own engines are none of a test's.
+    containerd = directory / "containerd.toml"
+    containerd.write_text(f'version = 2\nroot = "{directory}/containerd"\n')
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [
                 *(*prefix, sys.executable, "-m", "exporter", *roots, "--web.listen-address=127.0.0.1:0"),
-                *("--log.format=json", f"--path.docker-config={directory}/daemon.json", *flags),
+                *("--log.format=json", f"--path.docker-config={directory}/daemon.json"),
+                *(f"--path.containerd-config={containerd}", *flags),
             ],
             stdin=subprocess.DEVNULL,
             stdout=log,

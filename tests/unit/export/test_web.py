@@ -80,6 +80,15 @@ def test_a_head_request_has_the_headers_only() -> None:
     assert (with_body.keys(), without["Content-Length"]) == (without.keys(), "8")
 
 
+def test_a_head_request_that_is_refused_has_no_body_either() -> None:
+    """What is wrong with it may come after its header."""
+    sent = b"HEAD / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nnot hexadecimal\r\n"
+    with serving() as port:
+        answer = exchange(port, sent)
+
+    assert (statuses(answer), answer[-4:]) == ([400], b"\r\n\r\n")
+
+
 def test_a_connection_serves_many_requests() -> None:
     """A client that keeps its connection has all its requests answered on it."""
     with serving() as port:
