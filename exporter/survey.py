@@ -166,10 +166,15 @@ class Survey:
     """Everything at once, for a person who waits: records, every upper layer, the report."""
 
     def __init__(
-        self, roots: Sequence[Root], *, clock: Clock | None = None, daemon_config: str = DAEMON_CONFIG
+        self,
+        roots: Sequence[Root],
+        *,
+        clock: Clock | None = None,
+        daemon_config: str = DAEMON_CONFIG,
+        proc: str = "/proc",
     ) -> None:
         self._clock = clock or SystemClock()
-        self._records = RecordSurvey(roots, clock=self._clock, daemon_config=daemon_config)
+        self._records = RecordSurvey(roots, clock=self._clock, daemon_config=daemon_config, proc=proc)
 
     def catalog(self) -> Catalog:
         """The records alone. Where something could be an orphan they are read twice: an orphan is what was so before,

@@ -23,6 +23,7 @@ from exporter.store.catalog import (
     Layout,
     Problem,
     ProblemKind,
+    Source,
     Store,
     short_id,
 )
@@ -250,8 +251,8 @@ def _short_links(view: _View) -> Iterator[Problem]:
 
 def _containers(view: _View) -> Iterator[Problem]:
     """Containers without a writable layer, and those whose image the engine lost."""
-    if not view.store.measurable and view.store.layout is Layout.SNAPSHOTTER:
-        return  # whose rows are not read
+    if view.store.layout is Layout.SNAPSHOTTER and (not view.store.measurable or Source.MOUNTS in view.store.unread):
+        return  # the snapshotter's rows are not known, which is told of its database
     named = {reference.image_id for reference in view.store.references}
     for container_id, container in view.store.containers.items():
         mount = view.store.mounts.get(container_id)

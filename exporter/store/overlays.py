@@ -47,10 +47,23 @@ class Overlays:
     """Storage directories that are named."""
     short_names: frozenset[str] = frozenset()
     """Short names in ``l/`` that stand for one."""
+    paths: frozenset[str] = frozenset()
+    """All directories as whoever mounted named them."""
     seen: bool = True
     """Whether the engine's mounts are among those that were listed."""
     unreadable: tuple[tuple[str, OSError], ...] = ()
     """The lists that could not be read and should have been."""
+
+    def inside(self, directory_root: str) -> frozenset[str]:
+        """The storage directories in *directory_root* that go by numbers, as a snapshotter's do: every containerd has
+        the same ones. Where nothing is mounted from that very path, it is another one for whoever mounted, and its last
+        two parts tell."""
+        tail = "/" + "/".join(directory_root.rsplit("/", 2)[1:]) + "/"
+        for above in (f"{directory_root}/", tail):
+            found = (path.partition(above) for path in self.paths if above in path)
+            if names := frozenset(after.partition("/")[0] for _, _, after in found):
+                return names
+        return frozenset()
 
     def directories(
         self, short_links: Mapping[str, str], directories: Mapping[CacheID, Directory]
@@ -81,10 +94,11 @@ def read_overlays(proc: str, *, root: str, engines: Sequence[int] = ()) -> Overl
         except OSError as error:
             if process == "self":
                 unreadable.append((path, error))
-    names, short_names = set[str](), set[str]()
+    names, short_names, paths = set[str](), set[str](), set[str]()
     # Those of one namespace say the same.
     for table in dict.fromkeys(tables.values()):
         for directory in mounted_directories(table.split("\n")):
+            paths.add(directory)
             above, _, last = directory.rstrip("/").rpartition("/")
             name = above.rpartition("/")[2]
             if name == "l":
@@ -94,6 +108,7 @@ def read_overlays(proc: str, *, root: str, engines: Sequence[int] = ()) -> Overl
     return Overlays(
         names=frozenset(names),
         short_names=frozenset(short_names),
+        paths=frozenset(paths),
         seen=_are_seen(tables, proc, root, engines),
         unreadable=tuple(unreadable),
     )

@@ -14,7 +14,10 @@ from tests.engine.processes import delete
 
 # What asserts on behalf of tests shows both sides as they do.
 pytest.register_assert_rewrite(
-    *(f"tests.engine.{module}" for module in ("agreement", "crashes", "observer", "scanner", "serving"))
+    *(
+        f"tests.engine.{module}"
+        for module in ("agreement", "crashes", "modern_agreement", "observer", "scanner", "serving")
+    )
 )
 
 _COMPARED = pytest.StashKey[dict[str, Counter[str]]]()

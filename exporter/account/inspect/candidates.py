@@ -64,7 +64,7 @@ def candidates(index: StoreIndex, needle: str) -> Iterator[Candidate]:
 def _by_reference(index: StoreIndex, needle: str) -> Iterator[Candidate]:
     name, _, digest = familiar(needle).partition("@")
     repository, tag = split_tag(name)
-    of_repository = [reference for reference in index.store.references if reference.repository == repository]
+    of_repository = [reference for reference in index.store.references if familiar(reference.repository) == repository]
     for reference in of_repository:
         target = Target(Kind.IMAGE, reference.image_id)
         if digest and reference.digest == digest:
@@ -119,6 +119,9 @@ def _identities(index: StoreIndex, *, containers: bool) -> Iterator[tuple[str, M
     store = index.store
     for image_id in store.images:
         yield image_id, MatchedBy.IMAGE_ID, Target(Kind.IMAGE, image_id)
+    for image in store.images.values():
+        for configuration in image.config_digests:
+            yield configuration, MatchedBy.IMAGE_ID, Target(Kind.IMAGE, image.image_id)
     for container_id in store.containers if containers else ():
         yield container_id, MatchedBy.CONTAINER_ID, Target(Kind.CONTAINER, container_id)
     for chain_id in store.layers:

@@ -16,7 +16,7 @@ from exporter.account.inspect.views import (
     Supply,
     UpperView,
 )
-from exporter.store.catalog import CacheID, Container, ContainerID, Store
+from exporter.store.catalog import CacheID, Container, ContainerID, Layout, Store
 
 Look = Callable[[Store, ContainerID], ContainerFiles]
 """Looks at what lies on disk of a container, outside its upper layer."""
@@ -61,10 +61,10 @@ def container_view(index: StoreIndex, container: Container, look: Look) -> Conta
         upper_limit=store.limit_of(container),
         init=None if init is None else InitView(directory=init, supplies=_supplies(files, record)),
         lower=() if upper is None else tuple(_lower_chain(index, upper, init)),
-        merged=None if upper is None else f"{upper.path}/merged",
+        merged=None if upper is None else _merged(store, container_id, upper),
         mounted=None if upper is None else upper.mounted,
-        config=f"{record}/config.v2.json",
-        host_config=f"{record}/hostconfig.json",
+        config=None if store.log_directory is None else f"{record}/config.v2.json",
+        host_config=None if store.log_directory is None else f"{record}/hostconfig.json",
         log=LogView(
             driver=container.log_driver,
             allocated=index.report.logs.get(container_id),
@@ -75,6 +75,14 @@ def container_view(index: StoreIndex, container: Container, look: Look) -> Conta
         mount_points=container.mount_points,
         problems=index.problems_at([record, mount_record, *(view.path for view in (upper, init) if view is not None)]),
     )
+
+
+def _merged(store: Store, container_id: ContainerID, upper: DirectoryView) -> str | None:
+    """Where the container's root is mounted: in the storage directory; what a snapshotter has, Docker mounts below its
+    own root, and others where their state is."""
+    if store.layout is Layout.GRAPHDRIVER:
+        return f"{upper.path}/merged"
+    return None if store.log_directory is None else f"{store.root}/rootfs/{store.driver}/{container_id}"
 
 
 def is_log(container_id: ContainerID, path: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from exporter.account.inspect.index import StoreIndex, made_by
 from exporter.account.inspect.views import DirectoryView, ImageView, LayerMatch, LayerView
 from exporter.account.sharing import chain
-from exporter.store.catalog import CacheID, ChainID, DiffID, Image, ImageID
+from exporter.store.catalog import CacheID, ChainID, DiffID, Image, ImageID, Layout, Store
 
 
 def directory_view(index: StoreIndex, name: CacheID) -> DirectoryView:
@@ -21,9 +21,14 @@ def directory_view(index: StoreIndex, name: CacheID) -> DirectoryView:
         short_name_leads_here=index.store.directory_called(link) == name if link else None,
         lower=None if directory is None else directory.lower,
         committed=None if directory is None else directory.committed,
-        mounted=None if directory is None else directory.has_merged,
+        mounted=None if directory is None else directory.has_merged or _is_overlaid(store, name),
         modified=None if directory is None else directory.modified,
     )
+
+
+def _is_overlaid(store: Store, name: CacheID) -> bool:
+    """Whether an overlay mount uses a snapshotter's directory, which itself tells nothing of that."""
+    return store.layout is Layout.SNAPSHOTTER and name in store.overlaid
 
 
 def layer_view(index: StoreIndex, chain_id: ChainID, *, of: Image | None = None) -> LayerView:
@@ -34,7 +39,7 @@ def layer_view(index: StoreIndex, chain_id: ChainID, *, of: Image | None = None)
     steps = index.steps_of_layer.get(chain_id, ()) if own is None else tuple(step for step in (own[1],) if step)
     diff_id = None if own is None else own[0]
     if layer is not None:
-        diff_id = layer.diff_id
+        diff_id = layer.diff_id or diff_id
     return LayerView(
         record=index.store.layer_record(chain_id),
         there=layer is not None,

@@ -7,7 +7,7 @@ from typing import TypeVar
 from exporter.account.inspect.views import ContainerName, ImageName, Owner
 from exporter.account.report import StoreReport
 from exporter.account.sharing import container_chain, head_images, parents_of_images, tagged_images
-from exporter.store.catalog import CacheID, ChainID, ContainerID, Image, ImageID, Problem, Reference, Store
+from exporter.store.catalog import CacheID, ChainID, ContainerID, Image, ImageID, Layout, Problem, Reference, Store
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V", bound=Hashable)
@@ -128,6 +128,8 @@ class StoreIndex:
     def directories_called(self, short_name: str) -> tuple[CacheID, ...]:
         """The directories that a short name stands for: where it leads, and those whose own record says so. They are
         one, unless damaged."""
+        if self.store.layout is Layout.SNAPSHOTTER:
+            return ()
         target = self.store.directory_called(short_name)
         named = self.links_to_directory.get(short_name, ())
         return tuple(dict.fromkeys((*(() if target is None else (target,)), *named)))

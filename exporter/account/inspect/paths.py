@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from exporter.account.inspect.candidates import Kind, Target
 from exporter.account.inspect.index import StoreIndex
+from exporter.store.catalog import Store
 
 Meaning = Callable[[StoreIndex, str], tuple[Target, ...]]
 """What a name means in the directory that it was found in; nothing where the store has no such thing."""
@@ -16,9 +17,22 @@ Meaning = Callable[[StoreIndex, str], tuple[Target, ...]]
 
 def owning_stores(indexes: Sequence[StoreIndex], path: str) -> Sequence[StoreIndex]:
     """The stores that *path* lies in, those of the innermost root; all, where it lies below none of the roots."""
-    roots = [index.store.root for index in indexes if f"{path}/".startswith(f"{index.store.root.rstrip('/')}/")]
-    innermost = max(roots, key=len, default=None)
-    return [index for index in indexes if index.store.root == innermost] if innermost is not None else indexes
+    inside = [
+        (root, index)
+        for index in indexes
+        for root in _roots(index.store)
+        if f"{path}/".startswith(f"{root.rstrip('/')}/")
+    ]
+    innermost = max((root for root, _ in inside), key=len, default=None)
+    return [index for root, index in inside if root == innermost] if innermost is not None else indexes
+
+
+def _roots(store: Store) -> tuple[str, ...]:
+    """The directories that a store has its parts in."""
+    if store.places is None:
+        return (store.root,)
+    # A snapshotter may be elsewhere.
+    return tuple(dict.fromkeys((*store.places.roots, store.directory_root)))
 
 
 def targets_at(index: StoreIndex, path: str) -> tuple[Target, ...]:

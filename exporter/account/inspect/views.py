@@ -63,6 +63,11 @@ class DirectoryView:
     modified: float | None
     """When its own entries last changed, Unix seconds."""
 
+    @property
+    def numbered(self) -> bool:
+        """Whether it goes by a number, as a snapshotter's directories do, which have no short names."""
+        return self.name.isdecimal()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerView:
@@ -254,10 +259,11 @@ class ContainerView:
     lower: tuple[LowerStep, ...]
     """Nearest first, as in the mount's options."""
     merged: str | None
-    """Where the container's root is, while it is mounted."""
+    """Where the container's root is, while it is mounted; None where no record tells."""
     mounted: bool | None
-    config: str
-    host_config: str
+    config: str | None
+    """Docker's own records; None for what Docker has no part in."""
+    host_config: str | None
     log: LogView
     mount_points: tuple[MountPoint, ...]
     """What is *not* in the upper layer."""

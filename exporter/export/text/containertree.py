@@ -49,8 +49,9 @@ def _facts(page: Page, view: ContainerView) -> Iterator[Fact]:
         yield "belongs to", page.text(owner)
     yield "merged", _merged(page, view)
     yield "records", page.path(view.record)
-    yield "config", page.text(_own(page, view, view.config))
-    yield "host config", page.text(_own(page, view, view.host_config))
+    if view.config is not None and view.host_config is not None:
+        yield "config", page.text(_own(page, view, view.config))
+        yield "host config", page.text(_own(page, view, view.host_config))
     yield "mount record", page.path(view.mount_record)
 
 
@@ -80,10 +81,12 @@ def _owner(view: ContainerView) -> str:
 
 
 def _merged(page: Page, view: ContainerView) -> Text:
-    if view.merged is None:
+    if view.upper is None:
         return page.text("no record tells")
     if not view.mounted:
         return page.text("not mounted")
+    if view.merged is None:
+        return page.text(("mounted", "green"))
     return page.path(view.merged).append_text(page.text((" (mounted)", "green")))
 
 
@@ -98,8 +101,10 @@ def _upper_facts(page: Page, upper: UpperView, limit: int | None) -> Iterator[Fa
     if upper.usage is None:
         yield "size", page.text("not measured")
     else:
-        yield "size", page.text((amount(upper.usage.size), "bold"), " (docker's SizeRw)")
-        yield "allocated", page.text((amount(upper.usage.allocated), "bold"), " of disk")
+        # Of what is in containerd Docker tells what it takes on the disk.
+        sizes = ("", " (docker's SizeRw)") if upper.directory.numbered else (" (docker's SizeRw)", "")
+        yield "size", page.text((amount(upper.usage.size), "bold"), sizes[0])
+        yield "allocated", page.text((amount(upper.usage.allocated), "bold"), f" of disk{sizes[1]}")
         yield "inodes", page.text(number(upper.usage.inodes))
         yield "measured", page.text(moment(upper.measured_at))
         if not upper.exact:
@@ -142,10 +147,13 @@ def _lower_chain(page: Page, view: ContainerView) -> Table:
 
 
 def _lower_cells(page: Page, step: LowerStep) -> tuple[Part, ...]:
-    name, layer = f"l/{step.short_name}", step.layer
+    numbered = step.directory is not None and step.directory.numbered
+    name, layer = step.short_name if numbered else f"l/{step.short_name}", step.layer
     directory = ("leads nowhere", "red") if step.directory is None else page.short(step.directory.name)
     if layer is None:
         what: Part = "init layer" if step.init else ("no record names it", "yellow")
+        if numbered and not step.init:
+            what = "an init layer of a build's step"
         return name, what, "", directory, "", "" if step.init else amount(None)
     made_by = page.cut("; ".join(layer.created_by), _LONGEST_STEP)
     return name, page.short(layer.chain_id), page.short(layer.diff_id or ""), directory, made_by, amount(layer.size)

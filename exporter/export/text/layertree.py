@@ -133,7 +133,7 @@ def directory_facts(page: Page, view: DirectoryView) -> Iterator[Fact]:
     """Where a storage directory is, and its short name."""
     path = page.path(view.path)
     yield "directory", path if view.there else path.append_text(page.text((" is not there", "red")))
-    if view.there:
+    if view.there and not view.numbered:
         yield "short name", page.text(*_short_name(view))
 
 

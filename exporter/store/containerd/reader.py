@@ -94,7 +94,7 @@ class ContainerdReader:
             containers_complete=containers_complete,
             statuses=statuses,
             cache=cache,
-            overlaid=overlays.directories({}, {}) & directories.keys(),
+            overlaid=overlays.inside(f"{snapshotter}/snapshots") & directories.keys(),
             overlays_seen=overlays.seen and not overlays.unreadable,
             started=started,
             gone=self._gone,

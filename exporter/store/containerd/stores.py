@@ -19,7 +19,7 @@ from exporter.store.records import Scan
 
 _RANKS = {"k8s.io": 0, DOCKERS: 1, "default": 2}
 """Which of the namespaces that are in use has what belongs to none: the first of these."""
-_SLACK = 10.0
+_SLACK = 1.0
 """Seconds that an engine takes from one of its parts to the next when it is started."""
 
 

@@ -1,0 +1,84 @@
+"""Docker with containerd's image store: what it says, and what we read."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random, SystemRandom
+
+import pytest
+
+from tests.engine.agreement import problems_of, store_report, survey_of
+from tests.engine.conftest import Tell
+from tests.engine.images import BASE, build
+from tests.engine.modern import ModernDocker, unpacked
+from tests.engine.modern_agreement import NAME, agree
+from tests.engine.sequence import Life
+
+STEPS = int(os.environ.get("LAYERSTORE_STEPS", "15"))
+SEED = os.environ.get("LAYERSTORE_SEED")
+
+
+@pytest.fixture(scope="module")
+def distribution() -> Iterator[Path]:
+    """A newer Debian's Docker, unpacked."""
+    with unpacked() as root:
+        yield root
+
+
+@pytest.fixture
+def docker(distribution: Path) -> Iterator[ModernDocker]:
+    """A daemon that keeps its images in containerd."""
+    with ModernDocker(distribution) as daemon:
+        yield daemon
+
+
+def test_every_step_of_a_random_life(docker: ModernDocker, tell: Tell) -> None:
+    """After each step of a random sequence images, names, states and sizes are the engine's, as documented; everything
+    adds up to ``du``, and nothing is wrong.
+
+    ``LAYERSTORE_SEED`` repeats a life, ``LAYERSTORE_STEPS`` makes it longer.
+    """
+    seed = int(SEED) if SEED else SystemRandom().randrange(1_000_000)
+    survey = survey_of(docker)
+    life = Life(docker=docker, random=Random(seed))  # noqa: S311 - to be repeated
+    compared: Counter[str] = Counter(steps=STEPS)
+    try:
+        for _ in range(STEPS):
+            life.step()
+            compared += agree(docker, survey)
+    except BaseException as error:
+        error.add_note(f"LAYERSTORE_SEED={seed}, after {len(life.story)} steps:\n" + "\n".join(life.story))
+        raise
+    tell(Counter({f"seed {seed}": 1}))
+    tell(compared)
+
+
+def test_a_switch_leaves_the_other_store_to_be_seen(docker: ModernDocker, tell: Tell) -> None:
+    """Both stores are told of side by side after each switch, the one that was left as not active, with its bytes; the
+    areas of both are all of the root."""
+    build(docker, BASE, tag="kept")
+    docker.cli("create", "--name=kept", "--network=none", "kept", "true")
+    before = store_report(survey_of(docker).whole_report(), NAME)
+
+    docker.stop()
+    docker.in_containerd = False
+    docker.start()
+    build(docker, BASE, tag="new")
+    docker.cli("run", "--detach", "--name=new", "--network=none", "new", "sleep", "86400")
+    report = survey_of(docker).whole_report()
+    left, used = store_report(report, NAME), store_report(report, "overlay2")
+
+    assert (before.store.active, left.store.active, used.store.active) == (True, False, True)
+    assert {container.name for container in left.store.containers.values()} == {"kept"}
+    assert {container.name for container in used.store.containers.values()} == {"new"}
+    assert [left.store.images, left.store.layers] == [before.store.images, before.store.layers]
+    assert left.layer_allocated == before.layer_allocated
+    assert problems_of(report) == Counter()
+    docker.cli("rm", "--force", "new")
+    docker.stop()
+    docker.in_containerd = True
+    docker.start()
+    again = survey_of(docker).whole_report()
+    assert [store_report(again, name).store.active for name in (NAME, "overlay2")] == [True, False]
+    tell(Counter(stores=6) + agree(docker, survey_of(docker)))
