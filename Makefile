@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo report install uninstall test lint bench golden lock clean
+.PHONY: help run demo report install uninstall test lint bench golden lock kubernetes clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -57,6 +57,9 @@ lock: $(VENV)/.developed  ## renew the versions and hashes that installations an
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 	  --custom-compile-command 'make lock' --output-file deploy/requirements.txt pyproject.toml
+
+kubernetes:  ## renew what Kubernetes' files take over from the alerting rules
+	$(PYTHON) deploy/kubernetes/generate.py
 
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
