@@ -34,24 +34,28 @@ class Faults:
         """The records that *parse* makes of *buckets*, by name: those that are not Malformed."""
         records: dict[str, Record] = {}
         for raw_name, bucket in buckets:
-            shown = quoted(raw_name.decode(errors="backslashreplace"))
             try:
                 name = raw_name.decode()
                 parsed = parse(name, bucket)
             except UnicodeDecodeError:
-                self.lost(f"{shown}: its name is not UTF-8")
+                self.lost(f"{_shown(raw_name)}: its name is not UTF-8")
                 continue
             except Malformed as error:
-                self.lost(f"{shown}: {error}")
+                self.lost(f"{_shown(raw_name)}: {error}")
                 continue
             records[name] = parsed.record
-            self.reasons.extend(f"{shown}: {remark}" for remark in parsed.remarks)
+            if parsed.remarks:
+                self.reasons.extend(f"{_shown(raw_name)}: {remark}" for remark in parsed.remarks)
         return records
 
     def lost(self, reason: str) -> None:
         """Note that a record was left out."""
         self.reasons.append(reason)
         self.complete = False
+
+
+def _shown(name: bytes) -> str:
+    return quoted(name.decode(errors="backslashreplace"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -218,7 +218,7 @@ def _row_key(text: str) -> str:
 
 
 def _is_chain_id(text: str) -> bool:
-    return DIGEST.fullmatch(text) is not None
+    return text.startswith("sha256:") and DIGEST.fullmatch(text) is not None
 
 
 def _byte_count(text: str) -> int:

@@ -65,10 +65,13 @@ class Records:
         self.problems: list[Problem] = []
 
     def layer(self, size: int | None, *, parent: ChainID | None = None, files: str | None = None) -> ChainID:
-        """A layer of these *files* (by default of files of its own), with its directory."""
+        """A layer of these *files* (by default of files of its own), with its directory; the one that is there already,
+        if it has them on the same parent."""
         number = len(self.layers)
         diff_id = DiffID("sha256:" + digest(f"diff {files or number}"))
         chain_id = chain_id_of(parent, diff_id)
+        if chain_id in self.layers:
+            return chain_id
         cache_id = CacheID(digest(f"cache {number}"))
         self.layers[chain_id] = Layer(
             chain_id=chain_id, diff_id=diff_id, parent=parent, cache_id=cache_id, size=size, chain_id_recomputes=True
