@@ -1,9 +1,10 @@
 """The loop: reads records, measures, publishes, all in one thread and each when it is due.
 
 The measurer runs it: whenever no pass is due, or the budget of CPU is spent, it rests, and resting is where the rest of
-the work is done. Records are read at each interval, or when a hint says that they changed. A report is published soon
-after there is something new in it. Reading and publishing, too, are kept to a small share of the CPU by resting after
-them in proportion to what they cost.
+the work is done. Records are read a little oftener than each interval, or when a hint says that they changed, and what
+is cheap to measure is measured then too, at the same beat: so one report tells all of it. A report is published soon
+after there is something new in it. Reading and publishing, too, are kept to a small share of the CPU
+(``exporter/rhythm.py``).
 
 A stage that fails is counted and logged, and the loop goes on: what could not be read is missing from the next report,
 so nothing old is shown as if it were new.
@@ -20,19 +21,19 @@ from exporter.disk import Disk
 from exporter.logs import Once
 from exporter.measure.listing import Pace as Measure
 from exporter.measure.measurer import Measurer
+from exporter.measure.schedule import next_beat
 from exporter.measure.tracker import Pass
 from exporter.notices import Notices
+from exporter.rhythm import SHARE, News, Rhythm
 from exporter.settings import Pace
 from exporter.store.catalog import Catalog
 from exporter.survey import RecordSurvey, summarize
 from exporter.uppers import Key, UpperBook, trees
 from exporter.vitals import Reason, Stage, Vitals, reason_of
 
-QUIET, LATEST = 0.25, 1.0
-"""Seconds from the last news to its publication, and from the first at the latest."""
-
-SHARE = 0.02
-"""Share of one core that reading records, and publishing, may each take when hints or news come without end."""
+BEAT = 0.9
+"""Of the interval, what lies between two looks: what changes is to be told within an interval, and telling takes time
+too."""
 
 
 class Watching(Protocol):
@@ -54,22 +55,6 @@ class Waiting(Protocol):
 
 class Stopped(BaseException):
     """Raised inside a measurement to end it: no Exception, so that no stage counts it as a failure and goes on."""
-
-
-class _Rhythm:
-    """When work that takes CPU may be done again."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._free = 0.0
-
-    def due(self, wanted: float) -> float:
-        """When it may be done that is *wanted* then."""
-        return max(wanted, self._free)
-
-    def took(self, cpu: float) -> None:
-        """It was done, and took so many CPU seconds."""
-        self._free = self._clock.monotonic() + cpu / SHARE
 
 
 class Daemon:
@@ -98,7 +83,7 @@ class Daemon:
         self._hints = hints
         self._vitals = vitals
         self._clock = clock
-        self._interval = pace.interval
+        self._interval = pace.interval * BEAT
         self._disk = disk
         self._progressed = progressed
         self._longest_rest = longest_rest
@@ -108,15 +93,15 @@ class Daemon:
         self._book = UpperBook(clock=clock, surge_threshold=surge_threshold)
         self._catalog: Catalog | None = None
         self._next_reading = 0.0
-        self._reading, self._publishing = _Rhythm(clock), _Rhythm(clock)
-        self._first_news: float | None = None
-        self._last_news = 0.0
+        self._is_hinted = True
+        self._reading = Rhythm(clock, SHARE)
+        self._news = News(clock, interval=self._interval)
         self._measured_for = 0.0
         self._failure: OSError | None = None
         self._measurer: Measurer[Key] = Measurer(
             clock=clock,
             budget=pace.cpu_budget,
-            interval=pace.interval,
+            interval=self._interval,
             full_interval=pace.full_interval,
             rest=self._rest,
             check=self._check,
@@ -151,7 +136,7 @@ class Daemon:
         due = min(end, self._work())
         wait = min(due - self._clock.monotonic(), self._longest_rest)
         if wait > 0 and self._hints.wait(wait):
-            self._next_reading = 0.0
+            self._next_reading, self._is_hinted = 0.0, True
 
     def _work(self) -> float:
         """Read and publish, if that is due; when something is due next."""
@@ -160,24 +145,14 @@ class Daemon:
             before = self._clock.cpu()
             self._read()
             self._reading.took(self._clock.cpu() - before)
-            self._next_reading = self._clock.monotonic() + self._interval
-            self._news()
-        if self._clock.monotonic() >= self._publication():
+            self._next_reading = next_beat(self._clock.monotonic(), self._interval)
+            self._news.come(urgent=self._is_hinted)
+            self._is_hinted = False
+        if self._clock.monotonic() >= self._news.due:
             before = self._clock.cpu()
             self._report()
-            self._publishing.took(self._clock.cpu() - before)
-        return min(self._reading.due(self._next_reading), self._publication())
-
-    def _news(self) -> None:
-        self._last_news = self._clock.monotonic()
-        if self._first_news is None:
-            self._first_news = self._last_news
-
-    def _publication(self) -> float:
-        """When the next report is due; never, without news."""
-        if self._first_news is None:
-            return float("inf")
-        return self._publishing.due(min(self._last_news + QUIET, self._first_news + LATEST))
+            self._news.took(self._clock.cpu() - before)
+        return min(self._reading.due(self._next_reading), self._news.due)
 
     def _read(self) -> None:
         """Read the records, of as many roots as can be read."""
@@ -213,14 +188,14 @@ class Daemon:
         self._vitals.errors(Stage.UPPERS, Reason.VANISHED, outcome.walked.vanished)
         self._vitals.errors(Stage.UPPERS, Reason.IO, outcome.walked.unreadable)
         self._measured_for += cpu_seconds
+        self._news.come(urgent=not self._book.has(key))
         self._book.measured(key, outcome)
-        self._news()
 
     def _aside(self, pace: Measure) -> bool:
         """Measure a piece of all else; whether there was one to measure."""
         did = self._disk.step(pace)
         if did:
-            self._news()
+            self._news.come(urgent=False)
         return did
 
     def _failed(self, _key: Key, error: OSError) -> None:
@@ -229,11 +204,11 @@ class Daemon:
             self._vitals.errors(Stage.UPPERS, reason)
         else:
             self._failure = error
-        self._news()
+        self._news.come(urgent=False)
 
     def _report(self) -> None:
         """Publish what is known now."""
-        self._first_news = None
+        self._news.begin()
         if self._catalog is None:
             return
         if self._measured_for or self._failure is not None:

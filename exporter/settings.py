@@ -144,7 +144,7 @@ SCAN_INTERVAL = Option(
     flag="--scan.interval",
     parse=duration,
     default="15s",
-    meaning="Time between two scans where nothing hints at a change before.",
+    meaning="Time within which a change is told where nothing hints at it before.",
     metavar="TIME",
 )
 FULL_INTERVAL = Option(

@@ -93,6 +93,10 @@ class UpperBook:
         if surge is not None:
             self._tell(key, surge, outcome)
 
+    def has(self, key: Key) -> bool:
+        """Whether an upper layer was measured before."""
+        return key in self._uppers
+
     def known(self, store: str) -> Mapping[ContainerID, Upper]:
         """The upper layers of *store* that were measured."""
         return {container: upper for (name, container), upper in self._uppers.items() if name == store}

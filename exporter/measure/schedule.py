@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from itertools import count
-from math import inf
+from math import floor, inf
 from typing import Generic, TypeVar
 
 from exporter.measure.budget import Cost, Rhythm, divide
@@ -17,6 +17,12 @@ _LANES = (0.02, 0.1, 0.5, 2.5)
 """CPU seconds: passes are queued by how long they are, as a pass may be interrupted by those that are shorter."""
 
 
+def next_beat(at: float, interval: float) -> float:
+    """The next of the moments that lie an *interval* apart, seconds: what is done then is done together."""
+    # What is begun at a beat belongs to it, however its time was rounded.
+    return (floor(at / interval + 1e-6) + 1) * interval
+
+
 def lane(cpu: float) -> int:
     """The lane of a pass that takes so many CPU seconds: 0 for the shortest."""
     return bisect_left(_LANES, cpu)
@@ -25,8 +31,9 @@ def lane(cpu: float) -> int:
 _LEAST_QUICK = 0.1
 """Of a quick pass, what counts as such at least, however much of it was part of a full one."""
 
-_PLANNED = 0.9
-"""Of the budget: what is left lets passes catch up that were held up, by the first pass over a new tree for one."""
+PLANNED = 0.8
+"""Of the budget: what is left lets passes catch up that were held up, by the first pass over a new tree for one, and
+pays for reading records and publishing where they cost little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +102,7 @@ class Schedule(Generic[K]):
             entry.tree = tree
         costs = [entry.cost for entry in self._entries.values() if entry.cost is not None and entry.tree.active]
         self._division = divide(
-            costs, budget=self._budget * _PLANNED, interval=self._interval, full_interval=self._full_interval
+            costs, budget=self._budget * PLANNED, interval=self._interval, full_interval=self._full_interval
         )
         for queue in self._queues:
             queue.clear()
@@ -167,7 +174,8 @@ class Schedule(Generic[K]):
             return entry.began + self._interval
         if not entry.tree.active:
             return entry.began + max(self._interval, (entry.cost.quick + entry.cost.full) / self._budget)
-        return entry.began + self._rhythm(entry).period
+        period = self._rhythm(entry).period
+        return next_beat(entry.began, self._interval) if period <= self._interval else entry.began + period
 
     def _expected(self, entry: _Entry) -> float:
         """CPU seconds that the next pass may take."""

@@ -172,7 +172,9 @@ def _watch(
     last grows."""
     sample = f'layerstore_container_upper_allocated_bytes{{container_id="{container[:12]}"'
     latencies, scrapes, number = [], [], 0
+    rng = random.Random(2)  # noqa: S311 - moments within an interval, no secrets
     while time.monotonic() < until:
+        time.sleep(rng.uniform(0, INTERVAL))
         known = running.value(sample)
         file = Path(store.upper_path(container)) / "data" / f"new-{number // 2}"
         _grow_by(file, GROWTH)
@@ -185,7 +187,8 @@ def _watch(
             if value >= known + GROWTH:
                 latencies.append(time.monotonic() - written)
                 break
-            time.sleep(0.25)
+            # Seldom at first, so that scrapes are not what the service works for.
+            time.sleep(1.0 if time.monotonic() - written < 0.8 * INTERVAL else 0.25)
         else:
             latencies.append(float("inf"))
     return latencies, scrapes

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.daemon import SHARE
 from exporter.measure.measurer import START
+from exporter.rhythm import SHARE
 from tests.engine.agreement import allocated
 from tests.engine.attacker import attacking
 from tests.engine.conftest import Tell

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.measure.budget import Cost, Purse, divide
-from exporter.measure.schedule import Schedule, Tree, Turn, lane
+from exporter.measure.schedule import PLANNED, Schedule, Tree, Turn, lane, next_beat
 from exporter.measure.tracker import Pass
 from exporter.measure.usage import Usage
 from exporter.measure.walk import Walked
@@ -115,12 +115,37 @@ def measure(plan: Schedule[str], key: str, *, now: float, cpu: float = 0.001, fu
 
 
 def test_a_new_tree_is_due_at_once_and_then_every_interval() -> None:
-    """From the beginning of one pass to that of the next."""
+    """At the beats that all trees have in common, so that what is measured together is told together."""
     plan = schedule()
     plan.expect({"web": tree()}, now=100.0)
     assert plan.next() == (100.0, "web")
     measure(plan, "web", now=101.0)
-    assert plan.next() == (116.0, "web")
+    assert plan.next() == (105.0, "web")
+    measure(plan, "web", now=105.0)
+    assert plan.next() == (120.0, "web")
+    measure(plan, "web", now=134.0)
+    assert plan.next() == (135.0, "web")
+
+
+@given(st.integers(0, 10**9), st.floats(0.001, 3600))
+def test_beats_are_an_interval_apart(number: int, interval: float) -> None:
+    """What is begun at one, or late, is followed by the next; however times are rounded none is met twice."""
+    beat = next_beat(number * interval, interval)
+    assert beat == pytest.approx((number + 1) * interval, rel=1e-12)
+    assert next_beat(beat, interval) == pytest.approx((number + 2) * interval, rel=1e-12)
+    assert next_beat((number + 0.9) * interval, interval) == beat
+
+
+def test_a_dear_tree_has_a_beat_of_its_own() -> None:
+    """From the beginning of one pass to that of the next, as long as the budget asks for."""
+    plan = schedule()
+    plan.expect({"web": tree()}, now=0.0)
+    turn = plan.begin("web", now=1.0)
+    plan.done(turn, outcome(full=True, full_only=True), cpu=1.0)
+    plan.expect({"web": tree()}, now=2.0)
+    due = plan.next()
+    assert due is not None
+    assert due[0] == pytest.approx(1.0 + 1.0 / (BUDGET * PLANNED))
 
 
 def test_a_tree_that_is_gone_is_not_measured() -> None:
@@ -152,10 +177,10 @@ def test_a_hint_brings_a_tree_forward_once() -> None:
     assert plan.next() == (0.0, "web")
     measure(plan, "web", now=1.0)
     plan.hint("web")
-    assert plan.next() == (16.0, "web")
-    measure(plan, "web", now=16.0)
+    assert plan.next() == (15.0, "web")
+    measure(plan, "web", now=15.0)
     plan.hint("web")
-    assert plan.next() == (16.0, "web")
+    assert plan.next() == (15.0, "web")
 
 
 def test_a_hint_for_an_unknown_tree_is_nothing() -> None:
