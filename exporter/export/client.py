@@ -20,7 +20,7 @@ Handler = Callable[[Request], Response]
 
 _log = structlog.get_logger()
 
-_CHUNK = 128 * 1024
+_CHUNK = 32 * 1024
 """Bytes that are sent before a client is waited for: what one that does not read costs."""
 
 

@@ -6,6 +6,9 @@ import socket
 from collections.abc import Iterable
 
 _BACKLOG = 512
+_SEND_BUFFER, _RECEIVE_BUFFER = 256 * 1024, 64 * 1024
+"""Bytes that the kernel keeps for each connection: of an answer that is not read, of requests sent ahead. It would go
+up to megabytes, which count as this process's where its memory is limited."""
 
 _ADVICE = {
     errno.EADDRINUSE: "another process holds it (ss -ltnp shows which): end that, or choose another port",
@@ -58,6 +61,9 @@ def _listen(address: str) -> socket.socket:
         advice = _ADVICE.get(error.errno or 0, "choose another address")
         raise ListenError(f"cannot listen on {address}: {reason}: {advice}") from error
     opened.setblocking(False)
+    # Connections have what their listener has.
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
     return opened
 
 

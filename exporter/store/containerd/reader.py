@@ -62,7 +62,7 @@ class ContainerdReader:
     def look(self, root: ContainerdRoot, scan: Scan) -> None:
         """Read what is at *root* now."""
         # Its problems are those of the store that speaks for all.
-        told, scan = scan, Scan(now=scan.now, turn=scan.turn)
+        told, scan = scan, Scan(now=scan.now, turn=scan.turn, check=scan.check)
         snapshotter = root.snapshotter(MEASURABLE)
         with ExitStack() as stack:
 
@@ -133,7 +133,7 @@ class ContainerdReader:
         return stores
 
     def _build(self, reading: Reading, namesake: Namesake, scan: Scan) -> Store:
-        own = Scan(now=scan.now, turn=scan.turn)
+        own = Scan(now=scan.now, turn=scan.turn, check=scan.check)
         with ExitStack() as stack:
             blobs = _open(stack, reading.root.blobs, own)
             with self._configurations.reading(namesake.name) as read:

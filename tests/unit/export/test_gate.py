@@ -7,7 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -148,6 +148,40 @@ class TestPasswords:
                 assert get(port, Authorization=basic("a", "right"))[0] == 200
                 go_on.set()
                 assert until_closed(waiting).startswith(b"HTTP/1.1 401 ")
+
+    def test_addresses_take_turns(self) -> None:
+        """Whoever sends one password waits for two checks at most, however many another address has sent before."""
+        order: list[bytes] = []
+        may_check = threading.Semaphore(0)
+
+        class Recorder:
+            def fingerprint(self, name: bytes) -> bytes:
+                return name
+
+            def check(self, name: bytes, _password: bytes) -> bool:
+                may_check.acquire(timeout=PATIENCE)
+                order.append(name)
+                return True
+
+        policy = Policy(users=Recorder())
+        with WebServer(["127.0.0.1:0"], echo, policy=lambda: policy) as server, ExitStack() as stack:
+            port = server.bound[0][1]
+
+            def sent_by(address: str, name: str) -> socket.socket:
+                client = stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE, (address, 0)))
+                client.sendall(f"GET / HTTP/1.0\r\nAuthorization: {basic(name, name)}\r\n\r\n".encode())
+                return client
+
+            crowd = [sent_by("127.0.0.2", f"crowd{number}") for number in range(20)]
+            # An answer to a later connection shows that the requests before it were taken.
+            assert get(port)[0] == 401
+            single = sent_by("127.0.0.3", "single")
+            assert get(port)[0] == 401
+            may_check.release(21)
+            for client in (*crowd, single):
+                assert until_closed(client).startswith(b"HTTP/1.1 200 ")
+        assert order.index(b"single") <= 2
+        assert len(order) == 21
 
 
 class TestParsing:

@@ -42,7 +42,7 @@ def test_nothing_is_an_empty_mapping(tmp_path: Path, text: str) -> None:
         ("no mapping", SECRET),
         ("that is no YAML", f"a: {SECRET}\x00"),
         ("that is no YAML", "a: 2020-13-77\n"),
-        ("nested too deep", "[" * 2_000),
+        ("nested too deep", "[" * 1_100),
     ],
 )
 def test_what_is_refused(tmp_path: Path, told: str, text: str) -> None:
