@@ -117,7 +117,8 @@ def read_overlays(proc: str, *, root: str, engines: Sequence[int] = ()) -> Overl
 def _are_seen(tables: Mapping[str, str], proc: str, root: str, engines: Sequence[int]) -> bool:
     """Whether the engine's mounts are in one of the *tables*, by process."""
     if engines:
-        return any(str(engine) in tables for engine in engines)
+        # Which of several it is nobody can tell: one in a container may not say that its root is another.
+        return all(str(engine) in tables for engine in engines)
     if "1" in tables and _is_first_namespace(proc):
         return True
     return propagates(tables.get("self", "").split("\n"), os.path.realpath(root))
