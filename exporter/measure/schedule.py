@@ -28,8 +28,11 @@ def lane(cpu: float) -> int:
     return bisect_left(_LANES, cpu)
 
 
-_LEAST_QUICK = 0.1
-"""Of a quick pass, what counts as such at least, however much of it was part of a full one."""
+_LEARNING = 4.0
+"""How fast the cost of reading everything is learned anew: so many times faster than everything is read."""
+
+_PURE_EACH = 16
+"""Of so many quick passes one does nothing of a full one: it tells what a quick pass by itself costs."""
 
 PLANNED = 0.8
 """Of the budget: what is left lets passes catch up that were held up, by the first pass over a new tree for one, and
@@ -56,7 +59,7 @@ class Turn(Generic[K]):
     full: bool
     """Whether it has to read everything."""
     full_period: float
-    """Else: the time in which to read everything."""
+    """Else: the time in which to read everything; infinite where this pass does nothing of that."""
     expected: float
     """CPU seconds that it may take; 0 where nothing is known of the tree."""
 
@@ -67,6 +70,7 @@ class _Entry:
     due: float
     """Monotonic seconds."""
     cost: Cost | None = None
+    turns: int = 0
     began: float | None = None
     """When the last pass began; monotonic seconds."""
     is_under_way: bool = False
@@ -128,11 +132,13 @@ class Schedule(Generic[K]):
         entry.is_under_way = True
         entry.was_hinted = entry.is_hinted and not entry.was_hinted
         entry.is_hinted = False
+        entry.turns += 1
+        is_pure = entry.turns % _PURE_EACH == 2
         return Turn(
             key=key,
             tree=entry.tree,
             full=not entry.tree.active,
-            full_period=self._rhythm(entry).full_period,
+            full_period=inf if is_pure else self._rhythm(entry).full_period * (1 - 1 / _PURE_EACH),
             expected=self._expected(entry),
         )
 
@@ -197,6 +203,11 @@ def _cost(outcome: Pass, cpu: float, known: Cost | None) -> Cost:
     if outcome.full:
         # A directory costs a quick pass about as much as a file costs a full one.
         return Cost(quick=known.quick if known else cpu * outcome.walked.directories / looked, full=cpu)
-    is_mostly_full = outcome.refreshed * 2 > looked
-    full = cpu / looked * inodes if known is None or is_mostly_full else known.full
-    return Cost(quick=max(cpu * _LEAST_QUICK, cpu - full * outcome.refreshed / inodes), full=full)
+    if known is None:
+        return Cost(quick=cpu, full=cpu / looked * inodes)
+    if not outcome.refreshed:
+        return Cost(quick=cpu, full=known.full)
+    # The first pass after a start may have been far dearer than those that find everything in memory.
+    part = min(1.0, outcome.refreshed / inodes)
+    now = max(0.0, cpu - known.quick) / part
+    return Cost(quick=known.quick, full=known.full + min(1.0, _LEARNING * part) * (now - known.full))

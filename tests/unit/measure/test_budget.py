@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
 
 import pytest
 from hypothesis import given, settings
@@ -259,6 +260,31 @@ def test_shorter_passes_may_interrupt_longer_ones() -> None:
     measure(plan, "new", now=10.0, cpu=5.0)
     assert plan.next(below=lane(5.0)) == (15.0, "short")
     assert plan.next(below=lane(0.001)) is None
+
+
+@given(st.floats(0.5, 20.0), st.floats(0.001, 0.02), st.floats(1.0, 10.0))
+@settings(max_examples=30, deadline=None)
+def test_a_tree_that_was_dear_at_first_is_read_as_often_as_it_can_be(full: float, quick: float, dearer: float) -> None:
+    """The first pass finds nothing in memory and may cost many times what the later ones do: these are what counts."""
+    plan, now, began = schedule(), 0.0, -INTERVAL
+    plan.expect({"web": tree()}, now=now)
+    turn = plan.begin("web", now=now)
+    plan.done(turn, outcome(full=True, inodes=INODES, looked=INODES), cpu=dearer * full)
+    periods = []
+    for _ in range(1000):
+        plan.expect({"web": tree()}, now=now)
+        due = plan.next()
+        assert due is not None
+        began, now = now, max(now, due[0])
+        turn = plan.begin("web", now=now)
+        refreshed = int(INODES * min(1.0, (now - began) / turn.full_period))
+        cpu = quick + full * refreshed / INODES
+        plan.done(turn, outcome(full=False, inodes=INODES, looked=100 + refreshed, refreshed=refreshed), cpu=cpu)
+        if turn.full_period < inf:
+            periods.append(turn.full_period)
+    known = Cost(quick=quick, full=full)
+    wanted = divide([known], budget=BUDGET * PLANNED, interval=INTERVAL, full_interval=FULL_INTERVAL).rhythm(known)
+    assert wanted.full_period * 0.9 <= periods[-1] <= wanted.full_period * 1.05
 
 
 @dataclass
