@@ -374,10 +374,11 @@ def serve_settings(namespace: argparse.Namespace, environ: Mapping[str, str]) ->
 
 def shown(chosen: ServeSettings, roots: Iterable[Root]) -> dict[str, str]:
     """The settings that matter, as flags, for a person."""
-    hosts = {root.path: root.engine == CONTAINERD for root in roots}
+    named: dict[str, list[str]] = {}
+    for root in roots:
+        named.setdefault((CONTAINERD_ROOT if root.engine == CONTAINERD else DOCKER_ROOT).flag, []).append(root.path)
     return {
-        DOCKER_ROOT.flag: " ".join(path for path, is_containerd in hosts.items() if not is_containerd),
-        CONTAINERD_ROOT.flag: " ".join(path for path, is_containerd in hosts.items() if is_containerd),
+        **{flag: " ".join(paths) for flag, paths in named.items()},
         SCAN_INTERVAL.flag: f"{chosen.pace.interval:g}s",
         FULL_INTERVAL.flag: f"{chosen.pace.full_interval:g}s",
         CPU_BUDGET.flag: f"{chosen.pace.cpu_budget:.3g}",

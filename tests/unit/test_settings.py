@@ -215,16 +215,19 @@ def test_no_text_breaks_a_parser(text: str) -> None:
 
 def test_the_settings_shown_can_be_typed_again() -> None:
     """What the landing page shows is how the same can be had again."""
-    shown = settings.shown(DEFAULTS, [Root(path="/a"), Root(path="/b")])
+    roots = [Root(path="/a"), Root(path="/b"), Root(path="/c", engine="containerd")]
+    shown = settings.shown(DEFAULTS, roots)
     assert shown == {
         "--path.docker-root": "/a /b",
+        "--path.containerd-root": "/c",
         "--scan.interval": "15s",
         "--scan.full-interval": "300s",
         "--scan.cpu-budget": "0.01",
         "--layers.limit": "100",
         "--images.limit": "100",
     }
-    assert parse([f"--scan.interval={shown['--scan.interval']}"]) == DEFAULTS
+    assert parse([f"{flag}={value}" for flag, value in shown.items() if not flag.startswith("--path.")]) == DEFAULTS
+    assert settings.shown(DEFAULTS, roots[:1]).keys() == shown.keys() - {"--path.containerd-root"}
 
 
 def test_the_state_file_lies_where_systemd_says() -> None:
