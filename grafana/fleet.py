@@ -145,7 +145,7 @@ def _hosts() -> Section:
                 ),
                 Column(
                     title="Damaged records",
-                    expr=f"sum by (instance) ({of('layerstore_integrity_problems')})",
+                    expr=f"max by (instance) ({of('instance:layerstore_integrity_problems:sum')})",
                     unit="short",
                     width=140,
                     steps=[(None, GOOD), (1, BAD)],

@@ -96,7 +96,7 @@ def _chooser(name: str, title: str, series: str, *, label: str = "") -> dashboar
 def _link() -> dashboard.DashboardLink:
     """To every dashboard with our tag, which is to the other one, with what is chosen here."""
     link = dashboard.DashboardLink("Layer storage").type(model.DashboardLinkType.DASHBOARDS).tags([TAG])
-    return link.include_vars(True).keep_time(True).as_dropdown(False).icon("dashboard").placement("")
+    return link.include_vars(True).keep_time(True).as_dropdown(False).icon("dashboard")
 
 
 def _alerts() -> dashboard.AnnotationQuery:
@@ -105,7 +105,6 @@ def _alerts() -> dashboard.AnnotationQuery:
         .name("Alerts")
         .datasource(SOURCE)
         .enable(True)
-        .placement("")
         .icon_color("red")
         .expr(FIRING)
         .step("60s")

@@ -54,16 +54,24 @@ class Fleet:
         self._began: Final = time.time()
         self._samples = {path: [_sample(line, number) for line in lines] for number, path in enumerate(self.hosts)}
         self._told: set[str] = set()
+        self._telling: Final = threading.Lock()
 
-    def answer(self, path: str) -> Iterator[str]:
-        """What the exporter at *path* says now; the first time, with its past."""
-        now = time.time()
-        if path not in self._told:
-            self._told.add(path)
-            for sample in self._samples[path]:
-                yield from self._past(sample, now)
-        for sample in self._samples[path]:
-            yield f"{sample.text} {sample.at(now - self._began)}\n"
+    def answer(self, path: str) -> Iterator[bytes]:
+        """What the exporter at *path* says now: the first time, with its past. Empty while others tell theirs: that is
+        much to say, and Prometheus waits for each no longer than for a scrape."""
+        if path in self._told:
+            yield self._present(path, time.time())
+        elif self._telling.acquire(timeout=3):
+            try:
+                now = time.time()
+                yield "".join(line for sample in self._samples[path] for line in self._past(sample, now)).encode()
+                yield self._present(path, now)
+                self._told.add(path)
+            finally:
+                self._telling.release()
+
+    def _present(self, path: str, now: float) -> bytes:
+        return "".join(f"{sample.text} {sample.at(now - self._began)}\n" for sample in self._samples[path]).encode()
 
     def _past(self, sample: _Sample, now: float) -> Iterator[str]:
         for step in range(int(sample.past) // INTERVAL, 0, -1):
@@ -102,15 +110,23 @@ def _pace(metric: str, host: int, text: str) -> float:
     }.get(metric, 0.0)
 
 
-def _handler(answer: Callable[[str], Iterator[str]]) -> type[BaseHTTPRequestHandler]:
+def _handler(answer: Callable[[str], Iterator[bytes]]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            content = "".join(answer(self.path)).encode()
+            parts = answer(self.path)
+            first = next(parts, None)
+            if first is None:
+                self.send_error(503)
+                return
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            try:
+                self.wfile.write(first)
+                for part in parts:
+                    self.wfile.write(part)
+            except ConnectionError:
+                self.close_connection = True  # it was too slow, and will ask again
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
