@@ -93,6 +93,7 @@ def _overview() -> Section:
 
 def _capacity() -> Section:
     available = "layerstore_filesystem_avail_bytes"
+    forecast = f"clamp_min(predict_linear({of(available)}[1h], 4 * 3600), 0)"
     return Section(
         title="Capacity",
         panels=[
@@ -106,7 +107,7 @@ def _capacity() -> Section:
                 ),
                 Query(expr=of(available), legend="{{instance}} {{store}}"),
                 Query(
-                    expr=f"clamp_min(predict_linear({of(available)}[1h], 4 * 3600), 0)",
+                    expr=f"{of('layerstore_filesystem_size_bytes')} < {forecast} or {forecast}",
                     legend="{{instance}} {{store}} in 4 hours",
                 ),
             ),
@@ -169,14 +170,15 @@ def _logs_and_leftovers() -> Section:
             lines(
                 About(
                     title="What nobody needs",
-                    description="Disk space of directories that no image, container or build uses. Orphans were left "
-                    "by a pull or build that the engine did not survive; suspects may become orphans.",
+                    description="Disk space of directories that no image, container or build uses, of the kinds that "
+                    "there are. Orphans were left by a pull or build that the engine did not survive; suspects may "
+                    "become orphans.",
                     unit="bytes",
                     width=8,
-                    empty=_MEASURING,
+                    empty="nothing that nobody needs, as far as it is measured",
                 ),
                 Query(
-                    expr=f"sum by (owner) ({of('layerstore_directories_allocated_bytes', unneeded)})",
+                    expr=f"sum by (owner) ({of('layerstore_directories_allocated_bytes', unneeded)}) > 0",
                     legend="{{owner}}",
                 ),
                 stacked=True,

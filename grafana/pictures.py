@@ -290,7 +290,7 @@ def _save(figure: Figure, path: Path) -> None:
     raw = io.BytesIO()
     figure.savefig(raw, format="png", dpi=140)
     # Few colours are enough for what is drawn here, and a fraction of the bytes.
-    Image.open(raw).convert("RGB").quantize(128).save(path, optimize=True)
+    Image.open(raw).convert("RGB").quantize(256).save(path, optimize=True)
 
 
 _DRAWN: Final[Mapping[str, Callable[[Figure, Axes, Answered, _Inks], None]]] = {
