@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from exporter.account.content import ContentTotal, Keeper
 from exporter.account.growth import Growth
 from exporter.account.owners import Ownership
 from exporter.measure.filesystem import Filesystem
@@ -82,6 +83,8 @@ class StoreReport:
     anything that tells it is not known or not measured."""
     layer_allocated: Mapping[ChainID, int] = field(default_factory=dict)
     """Allocated bytes of each layer's files: of ``diff`` in its storage directory. Absent until measured."""
+    content: Mapping[Keeper, ContentTotal] = field(default_factory=dict)
+    """The content of a store in containerd, by what keeps it: always all keys; empty for others."""
     areas: Mapping[str, int] = field(default_factory=dict)
     """Allocated bytes of the engine's root by area, as far as they are known; all together are ``du -x`` of the root.
     Of several stores in one root, one has what belongs to none alone."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from exporter.account.content import content_totals
 from exporter.account.owners import Ownership
 from exporter.account.report import StoreReport, Upper
 from exporter.account.sharing import head_images, image_states, image_uses, layer_totals, layer_uses
@@ -27,6 +28,7 @@ def store_report(
         image_use=image_uses(store, heads, uses),
         image_states=image_states(store),
         layer_usage=layer_totals(store, uses),
+        content=content_totals(store),
         uppers=uppers,
         logs=logs,
         ownership=ownership,

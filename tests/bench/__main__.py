@@ -4,11 +4,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import monitoring, owners, records, restart, uppers, walk, web
+from tests.bench import containerd, monitoring, owners, records, restart, uppers, walk, web
 from tests.bench.figures import table
 
 GROUPS = {
     "records": records.figures,
+    "containerd": containerd.figures,
     "walk": walk.figures,
     "uppers": uppers.figures,
     "restart": restart.figures,

@@ -51,6 +51,8 @@ class Facts:
     """Everything that both sides know."""
 
     images: Mapping[str, ImageFacts]
+    shared: Mapping[str, int]
+    """Of the images that ``docker system df`` tells of: bytes of layers that others have, too."""
     dangling: int
     containers: Mapping[str, ContainerFacts]
 
@@ -97,6 +99,7 @@ def told_by_engine(docker: ModernDocker) -> Facts:
             )
             for image_id in listed
         },
+        shared={image["Id"]: image["SharedSize"] for image in docker.api("/system/df")["Images"]},
         # One that was untagged and got a name again keeps both records, and is listed as dangling all the same.
         dangling=sum(listed[image["Id"]]["RepoTags"] in (None, [], ["<none>:<none>"]) for image in dangling),
         containers={
@@ -132,6 +135,7 @@ def told_by_report(report: StoreReport) -> Facts:
             )
             for image_id, image in store.images.items()
         },
+        shared={image_id: use.shared for image_id, use in report.image_use.items()},
         dangling=report.image_states["dangling"] + report.image_states["intermediate"],
         containers=dict(_containers(report)),
     )

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from exporter.account.owners import Owner
 from exporter.account.report import Report, StoreReport
 from exporter.store.catalog import CacheID, ChainID, ContainerState
 from exporter.store.detect import CONTAINERD, Root
-from exporter.survey import Survey
+from exporter.survey import RecordSurvey, Survey
 from tests.engine.agreement import problems_of, store_report
 from tests.engine.conftest import Tell
 from tests.engine.containerd import Containerd
@@ -24,6 +25,8 @@ from tests.engine.test_containerd_records import start, tarball
 
 STEPS = int(os.environ.get("LAYERSTORE_STEPS", "25"))
 SEED = os.environ.get("LAYERSTORE_SEED")
+READINGS = int(os.environ.get("LAYERSTORE_READINGS", "1500"))
+MOST_CONTAINERS = 6
 NAMES = [f"docker.io/library/image:{number}" for number in range(4)]
 SCRIPTS = (
     "/bin/busybox dd if=/dev/urandom of=/data/{number} bs=1k count={size}",
@@ -59,7 +62,9 @@ class Life:
         """Do one thing, at random."""
         acts = [self.pull, self.restart]
         if self.images:
-            acts += [self.run, self.run, self.tag, self.remove_image]
+            acts += [self.tag, self.remove_image]
+        if self.images and len(self.containers) < MOST_CONTAINERS:
+            acts += [self.run, self.run]
         if self.containers:
             acts += [self.write, self.write, self.write, self.remove]
         self.story.append(self.random.choice(acts)())
@@ -185,6 +190,46 @@ def test_every_step_of_a_random_life(containerd: Containerd, tell: Tell) -> None
         raise
     tell(Counter({f"seed {seed}": 1}))
     tell(compared)
+
+
+def test_no_catalog_contradicts_itself(containerd: Containerd, tell: Tell) -> None:
+    """Read without a pause beside a node at work, each catalog is one in which every layer and every upper layer has
+    what it lies on, every directory one owner, and nothing that is wrong. ``LAYERSTORE_READINGS`` makes it longer."""
+    records = RecordSurvey([Root(path=str(containerd.root), engine=CONTAINERD)])
+    life = Life(containerd, Random(1))  # noqa: S311 - any life does
+    done, failed = threading.Event(), list[BaseException]()
+
+    def work() -> None:
+        try:
+            while not done.is_set():
+                life.step()
+        except BaseException as error:  # noqa: BLE001 - told by the thread that waits
+            failed.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    seen: Counter[str] = Counter()
+    states = set()
+    try:
+        while seen["readings"] < READINGS and not failed:
+            catalog = records.catalog()
+            seen["readings"] += 1
+            for store in catalog.stores:
+                assert store.problems == ()
+                assert {layer.parent for layer in store.layers.values()} <= {None, *store.layers}
+                assert {mount.parent for mount in store.mounts.values()} <= {None, *store.layers}
+                directories = [mount.mount_id for mount in store.mounts.values()]
+                directories += [layer.cache_id for layer in store.layers.values()]
+                assert None not in directories
+                assert len(set(directories)) == len(directories)
+                assert set(records.ownership[store.name].owners) >= set(store.directories)
+                states.add((tuple(store.layers), tuple(store.mounts), tuple(store.images)))
+    finally:
+        done.set()
+        thread.join()
+    assert failed == []
+    tell(seen + Counter(states=len(states), steps=len(life.story)))
+    assert len(states) > 3
 
 
 def test_a_container_as_the_kubelet_labels_it(containerd: Containerd) -> None:

@@ -9,6 +9,7 @@ from prometheus_client.core import Metric
 
 from exporter.account.report import Report
 from exporter.export.metrics.containers import container_families
+from exporter.export.metrics.content import content_families
 from exporter.export.metrics.disk import disk_families
 from exporter.export.metrics.images import image_families
 from exporter.export.metrics.layers import layer_families
@@ -28,6 +29,7 @@ def families(report: Report, *, layer_limit: int, image_limit: int) -> Iterator[
     yield from store_families(report)
     yield from layer_families(report.stores, limit=layer_limit)
     yield from image_families(report.stores, limit=image_limit)
+    yield from content_families(report.stores)
     yield from container_families(report.stores)
     yield from ownership_families(report.stores)
     yield from disk_families(report.stores)

@@ -5,6 +5,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from exporter.account.content import ContentTotal, Keeper
 from exporter.account.inspect import find
 from exporter.account.report import Report, StoreReport
 from exporter.measure.areas import Area
@@ -86,6 +87,25 @@ def test_a_docker_that_uses_the_hosts_containerd_has_two_roots(tmp_path: Path) -
     found = report(docker=tmp_path / "docker", containerd=builder.path).stores
     assert len(found) == 1
     assert areas(found) == du(tmp_path / "docker") + du(builder.path)
+
+
+def test_what_keeps_content(tmp_path: Path) -> None:
+    """An image that needs it, else a lease, else nothing; what a graph driver has is in no content store."""
+    builder = kubernetes(tmp_path / "containerd")
+    builder.lease("k8s.io", "pull", blobs=(builder.content("k8s.io", b"of a pull under way"),))
+    builder.content("k8s.io", b"nobody's")
+    builder.write()
+    StoreBuilder(tmp_path / "docker", seed=1)
+
+    graph, node = report(docker=tmp_path / "docker", containerd=builder.path).stores
+
+    everything = sum(path.stat().st_size for path in builder.blobs.iterdir())
+    assert (node.content[Keeper.LEASE], node.content[Keeper.NONE]) == (
+        ContentTotal(blobs=1, size=19),
+        ContentTotal(blobs=1, size=8),
+    )
+    assert node.content[Keeper.IMAGE].size == everything - 19 - 8
+    assert graph.content == {}
 
 
 class TestReclaimable:
