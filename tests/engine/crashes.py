@@ -35,14 +35,20 @@ class Watcher(threading.Thread):
 
     def __init__(self, docker: Docker) -> None:
         super().__init__()
+        self._docker = docker
         self._records = RecordSurvey([Root(path=str(docker.data_root))])
         self._done = threading.Event()
         self.called: set[CacheID] = set()
+        self.problems: set[ProblemKind] = set()
+        """What was wrong while the engine was running."""
         self.looks = 0
 
     def run(self) -> None:
         while not self._done.wait(0.05):
-            self._records.catalog()
+            was_running = self._docker.is_running
+            catalog = self._records.catalog()
+            if was_running and self._docker.is_running:
+                self.problems.update(problem.kind for store in catalog.stores for problem in store.problems)
             for ownership in self._records.ownership.values():
                 self.called.update(ownership.of(Owner.ORPHAN))
             self.looks += 1
@@ -97,6 +103,7 @@ class CrashLife:
             self.story.append(act())
             self.observer.agree()
             assert self.watcher.called <= self.left
+            assert self.watcher.problems <= LEFT_BY_CRASHES
         assert self.watcher.is_alive()
         assert self.watcher.called
         self._delete_orphans()
@@ -211,7 +218,7 @@ class CrashLife:
             with contextlib.suppress(FileNotFoundError):
                 while len(os.listdir(upper / "many")) == 4000 and time.monotonic() < deadline:
                     pass
-            self._power_cut()
+            self._power_cut(upper)
 
     @contextlib.contextmanager
     def _meanwhile(self, *command: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -227,9 +234,11 @@ class CrashLife:
             time.sleep(0.005)
         time.sleep(self.random.uniform(0, 0.05))
 
-    def _power_cut(self) -> None:
-        """End the engine at once and start it again; then everything that it left without a record is an orphan."""
+    def _power_cut(self, removed: Path | None = None) -> None:
+        """End the engine at once and start it again; then everything that it left without a record is an orphan.
+        *removed* is what it was removing."""
         self.docker.kill()
+        self.crashed["removals_cut_off"] += removed is not None and removed.exists()
         left = self.observer.leaked()
         self.left |= left
         # What was made just before the engine started may be the new one's.

@@ -62,6 +62,11 @@ class Docker:
             raise ProcessError("the daemon is not running")
         return self._daemon
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the daemon was started, and neither stopped nor killed since."""
+        return self._daemon is not None
+
     def __enter__(self) -> Self:
         self._root = Path(tempfile.mkdtemp(prefix="layerstore-docker-"))
         try:

@@ -1,9 +1,15 @@
 """Whose every storage directory is, on a real engine: nothing live is an orphan, and every real orphan is found."""
 
+import json
 import os
+import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from random import Random, SystemRandom
+from typing import Any
+
+import pytest
 
 from exporter.account.owners import Owner
 from tests.engine.agreement import allocated
@@ -12,6 +18,8 @@ from tests.engine.crashes import CrashLife
 from tests.engine.docker import Docker, Registry
 from tests.engine.images import BASE, build
 from tests.engine.observer import LONG_AGO, Observer, plant
+from tests.engine.processes import run
+from tests.engine.serving import REPOSITORY
 
 STEPS = int(os.environ.get("LAYERSTORE_CRASH_STEPS", "14"))
 SEED = os.environ.get("LAYERSTORE_SEED")
@@ -40,10 +48,53 @@ def test_planted_orphans_are_found_after_two_scans(own_docker: Docker) -> None:
     assert {*old, new} == set(observer.look()[1].of(Owner.ORPHAN))
 
 
+HIDDEN = "unshare --pid --fork --mount-proc --mount --propagation"
+"""A process namespace of its own, in which the engine's process cannot be seen, as in a container."""
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("exec {command}", "orphan"),
+        (f"exec {HIDDEN} private {{command}}", "suspect"),
+        (f"mount --rbind {{root}} {{root}} && mount --make-rshared {{root}} && {HIDDEN} slave {{command}}", "orphan"),
+    ],
+    ids=["on the host", "in a container", "in a container with rslave"],
+)
+def test_where_mounts_can_be_seen(shared: Docker, place: str, expected: str) -> None:
+    """In a container that does not see what the engine mounts, nothing is an orphan, and there is no figure of them."""
+    orphan = f"{7:064x}"
+    command = (
+        f"env PYTHONPATH={REPOSITORY} {sys.executable} -m exporter {{}} --json --path.docker-root={shared.data_root}"
+    )
+
+    def told(arguments: str) -> Any:
+        script = place.format(root=shared.data_root, command=command.format(arguments))
+        # Begins with what the engine has mounted, in a mount namespace of its own.
+        engine = ("nsenter", f"--target={shared.daemon.pid}", "--mount", "--wdns=/")
+        return json.loads(run(*engine, "unshare", "--mount", "--propagation", "private", "sh", "-c", script))
+
+    (match,) = told(f"inspect {orphan}")["matches"]
+    (disk,) = told("report")["disk"]
+    owners = {row["owner"]: row["directories"] for row in disk["owners"]}
+    assert (expected, 1 if expected == "orphan" else None) == (match["directory"]["owner"], owners["orphan"])
+    assert ("orphans" in disk["reclaimable"]) == (expected == "orphan")
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Docker]:
+    """An engine with an image, a container that runs, and an orphan that lies there since before it was started."""
+    with Docker() as docker:
+        build(docker, BASE, tag="base")
+        docker.cli("run", "--detach", "--network=none", "base", "sleep", "86400")
+        plant(docker.data_root / "overlay2", 7, made=LONG_AGO)
+        yield docker
+
+
 def test_crashes(own_docker: Docker, registry: Registry, tell: Tell) -> None:
     """Builds, prunes, aborted pulls, restarts, and power cuts during pull, build, prune and removal: at no moment is
-    anything live an orphan, and after each restart exactly what the crash left is. Deleting it takes nothing from the
-    engine.
+    anything live an orphan, or anything wrong but what crashes leave; after each restart exactly what the crash left is
+    an orphan. Deleting it takes nothing from the engine.
 
     ``LAYERSTORE_SEED`` repeats a life, ``LAYERSTORE_CRASH_STEPS`` makes it longer.
     """
