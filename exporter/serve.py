@@ -32,6 +32,9 @@ from exporter.survey import RecordSurvey
 from exporter.vitals import Vitals
 from exporter.watch import Hints, Watch
 
+FRESH = 0.1
+"""Seconds for which the exporter's own figures serve again: reading them costs more than all else of a scrape."""
+
 SAMPLE_BANNER = """\
 layerstore-exporter: serving the SAMPLE store: made up, and growing by itself. No figure here is of this host.
 """
@@ -48,7 +51,7 @@ def serve(roots: Sequence[Root], chosen: ServeSettings, *, daemon_config: str, c
         _confine(chosen.state_path)
     clock = SystemClock()
     vitals = Vitals()
-    exposition = Exposition(_own_families(vitals))
+    exposition = Exposition(_own_families(vitals), fresh_for=FRESH)
     pulse = Pulse()
     site = Site(
         exposition,

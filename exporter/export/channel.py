@@ -10,12 +10,16 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
 READ = 16 * 1024
 """Bytes that are read at a time: as much as a TLS record holds."""
+WRITE = 64 * 1024
+"""Bytes that are encrypted at a time: what a client that does not read costs. Each time lets go of the interpreter's
+lock and waits for it again, so it should not be too often."""
 
 
 class Channel(Protocol):
@@ -24,8 +28,8 @@ class Channel(Protocol):
     async def read(self) -> bytes:
         """The next bytes; none where the client sends no more."""
 
-    async def write(self, data: bytes) -> None:
-        """Send *data*; returns when the kernel has all of it, which holds the client to reading."""
+    async def write(self, data: bytes | memoryview) -> None:
+        """Send *data*, of which no copy is kept; returns when the kernel has all, which holds the client to reading."""
 
     async def finish(self) -> None:
         """Say that nothing more will be sent."""
@@ -43,7 +47,7 @@ class PlainChannel:
         """See Channel."""
         return await self._loop.sock_recv(self._socket, READ)
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         """See Channel."""
         await self._loop.sock_sendall(self._socket, data)
 
@@ -78,13 +82,15 @@ class TlsChannel:
     async def read(self) -> bytes:
         """See Channel."""
         try:
-            return await self._do(lambda: self._tls.read(READ))
+            return await self._do(partial(self._tls.read, READ))
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             return b""
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         """See Channel."""
-        await self._do(lambda: self._tls.write(data))
+        view = memoryview(data)
+        for start in range(0, len(view), WRITE):
+            await self._do(partial(self._tls.write, view[start : start + WRITE]))
 
     async def finish(self) -> None:
         """See Channel."""

@@ -20,8 +20,8 @@ Handler = Callable[[Request], Response]
 
 _log = structlog.get_logger()
 
-_CHUNK = 32 * 1024
-"""Bytes that are sent before a client is waited for: what one that does not read costs."""
+_SMALL = 16 * 1024
+"""Bytes up to which parts of an answer are copied together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,10 +212,12 @@ class _Conversation:
         ]
         phrase = http.HTTPStatus(response.status).phrase
         head = h11.Response(status_code=response.status, reason=phrase, headers=headers)
-        events = [head, *(h11.Data(data=part) for part in response.body if not self._head_only), h11.EndOfMessage()]
+        parts = () if self._head_only else response.body
+        events = [head, *(h11.Data(data=part) for part in parts), h11.EndOfMessage()]
+        pieces = [piece for event in events for piece in self._http.send_with_data_passthrough(event) or ()]
         async with asyncio.timeout(self._limits.write):
-            for chunk in _chunks(self._http.send(event) or b"" for event in events):
-                await self._channel.write(chunk)
+            for piece in _joined(pieces):
+                await self._channel.write(piece)
 
 
 def _request_of(event: h11.Request) -> Request:
@@ -234,14 +236,17 @@ def _path(target: str) -> str:
     return target.partition("?")[0]
 
 
-def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """*parts* joined and cut anew, so that a short answer goes out in one piece and of a long one little is held."""
+def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """*pieces* with small neighbours joined, so that a short answer goes out at once; large ones are the very objects,
+    which all answers share."""
     pending = b""
-    for part in parts:
-        for start in range(0, len(part), _CHUNK):
-            pending += part[start : start + _CHUNK]
-            if len(pending) >= _CHUNK:
-                yield pending
-                pending = b""
+    for piece in pieces:
+        if len(pending) + len(piece) > _SMALL and pending:
+            yield pending
+            pending = b""
+        if len(piece) > _SMALL:
+            yield piece
+        else:
+            pending += piece
     if pending:
         yield pending

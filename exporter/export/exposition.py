@@ -9,6 +9,7 @@ compressor after the report's text is kept; each scrape continues a copy of it.
 """
 
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -138,9 +139,19 @@ class Exposed:
 class Exposition:
     """The report's families and the exporter's own figures, as text. Every method may be called from any thread."""
 
-    def __init__(self, own: Callable[[], Iterable[Metric]]) -> None:
-        """*own* gives the families that are rendered anew for every scrape."""
+    def __init__(
+        self,
+        own: Callable[[], Iterable[Metric]],
+        *,
+        fresh_for: float = 0.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """*own* gives the families that are rendered anew for every scrape, but not within *fresh_for* seconds of the
+        last one in the same format: whoever scrapes as fast as they can gets the same bytes."""
         self._own = own
+        self._fresh_for = fresh_for
+        self._monotonic = monotonic
+        self._answers: dict[tuple[Format, bool], _Answer] = {}
         self._lock = threading.Lock()
         self._published = False
         self._families = Families(())
@@ -162,16 +173,34 @@ class Exposition:
                 renderings[form].compress()
         with self._lock:
             self._families, self._renderings, self._published = new, renderings, True
+            # They hold the last report's text.
+            self._answers.clear()
 
     def expose(self, accept: str, *, compressed: bool) -> Exposed:
         """The exposition for a client that sent *accept* as its ``Accept`` header (empty where it sent none)."""
         form, content_type = negotiate(accept)
-        own = Families(self._own())
+        now = self._monotonic()
         with self._lock:
             if form not in self._renderings:
                 self._renderings[form] = Rendering(self._families, form)
             rendering = self._renderings[form]
             if compressed:
                 rendering.compress()
-        body = rendering.gzipped(own) if compressed else rendering.plain(own)
-        return Exposed(content_type=content_type, compressed=compressed, body=body)
+            answer = self._answers.get((form, compressed))
+        if answer is None or answer.rendering is not rendering or now - answer.at >= self._fresh_for:
+            own = Families(self._own())
+            body = rendering.gzipped(own) if compressed else rendering.plain(own)
+            answer = _Answer(rendering=rendering, at=now, body=body)
+            with self._lock:
+                self._answers[form, compressed] = answer
+        return Exposed(content_type=content_type, compressed=compressed, body=answer.body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """The last answer in one format."""
+
+    rendering: Rendering
+    at: float
+    """Monotonic seconds."""
+    body: tuple[bytes, ...]

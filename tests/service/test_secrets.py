@@ -79,7 +79,7 @@ def test_no_secret_is_in_any_log_or_page(tmp_path: Path, office: Office) -> None
             exporter.wait_until(lambda number=number: failures(exporter) == number)  # type: ignore[misc]
             assert status(exporter) == 200
         reload = "layerstore_web_config_last_reload_successful"
-        assert exporter.samples()[reload][frozenset()] == 0
+        exporter.wait_until(lambda: exporter.samples()[reload][frozenset()] == 0)
 
         config.write_text(configuration(second))
         exporter.process.send_signal(signal.SIGHUP)
@@ -87,7 +87,7 @@ def test_no_secret_is_in_any_log_or_page(tmp_path: Path, office: Office) -> None
         assert status(exporter) == 401
         login(exporter, "prometheus", NEXT)
         assert status(exporter) == 200
-        assert exporter.samples()[reload][frozenset()] == 1
+        exporter.wait_until(lambda: exporter.samples()[reload][frozenset()] == 1)
         pages += exporter.get("/metrics") + exporter.get("/")
         assert exporter.end() == 0
 

@@ -117,6 +117,24 @@ def test_own_figures_are_of_the_moment_of_the_scrape() -> None:
     assert (text(one).splitlines()[-1], text(other).splitlines()[-1]) == ("own 0.0", "own 1.0")
 
 
+def test_scrapes_in_quick_succession_share_their_bytes() -> None:
+    """Within the time that is given the own figures are not read again, unless the format or the report is another."""
+    moments, at = iter(range(10)), [100.0]
+    exposition = Exposition(lambda: [figure("own", next(moments))], fresh_for=0.1, monotonic=lambda: at[0])
+    exposition.publish([figure("report", 1)])
+
+    def last_line(accept: str = "") -> str:
+        return text(exposition.expose(accept, compressed=False)).removesuffix("# EOF\n").splitlines()[-1]
+
+    assert [last_line(), last_line(), last_line(OPENMETRICS)] == ["own 0.0", "own 0.0", "own 1.0"]
+    at[0] += 0.05
+    assert last_line() == "own 0.0"
+    exposition.publish([figure("report", 2)])
+    assert last_line() == "own 2.0"
+    at[0] += 0.2
+    assert last_line() == "own 3.0"
+
+
 def test_a_new_report_replaces_the_old_one_whole() -> None:
     """Nothing is reported from memory of what no longer exists, in no format, compressed or not."""
     exposition = exposition_of(figure("old", 1))
