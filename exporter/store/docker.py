@@ -13,6 +13,7 @@ import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from operator import is_
 
 from exporter.store.buildkit import BuildCache, BuildCacheReader
 from exporter.store.catalog import Container, ContainerID, Mount, Problem, ProblemKind, Source, Store
@@ -139,7 +140,8 @@ def _is_same(old: Store, new: Store) -> bool:
 
     def same(one: object, other: object) -> bool:
         if isinstance(one, Mapping) and isinstance(other, Mapping):
-            return len(one) == len(other) and all(other.get(key) is value for key, value in one.items())
+            # Directories that rest are listed in the same order each time.
+            return list(one) == list(other) and all(map(is_, one.values(), other.values()))
         return one == other
 
     return all(same(getattr(old, field.name), getattr(new, field.name)) for field in dataclasses.fields(Store))
