@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import shlex
 import subprocess
 import tarfile
 import time
@@ -24,6 +26,9 @@ from tests.engine.serving import Target
 REPOSITORY = Path(__file__).parents[2]
 ROOT = "/var/lib/docker"
 PYTHON = "/usr/local/lib/layerstore-exporter/bin/python"
+DOCUMENTED_MOUNT = f"type=bind,source={ROOT},target={ROOT},readonly,bind-propagation=rslave"
+NOT_RESTRICTING = {"-d": 0, "--name": 1, "--restart": 1, "-p": 1}
+"""Options of the documented command that a test chooses itself, with how many words follow each."""
 LARGEST = 64_000_000
 """Bytes that the image may have."""
 
@@ -36,15 +41,9 @@ class Image:
     name: str
 
     def restricted(self, *options: str) -> list[str]:
-        """The options that the documentation gives, and *options*."""
-        return [
-            "--read-only",
-            "--cap-drop=ALL",
-            "--cap-add=DAC_READ_SEARCH",
-            "--security-opt=no-new-privileges",
-            f"--mount=type=bind,source={self.docker.data_root},target={ROOT},readonly,bind-propagation=rslave",
-            *options,
-        ]
+        """The options that restrict it, as documented, on this engine's root; and *options*."""
+        mount = f"type=bind,source={self.docker.data_root},target={ROOT},readonly,bind-propagation=rslave"
+        return [mount if option == DOCUMENTED_MOUNT else option for option in documented()] + list(options)
 
     def start(self, name: str, *options: str) -> None:
         """Run the exporter so."""
@@ -69,6 +68,21 @@ class Image:
                 return tar.getnames()
         finally:
             self.docker.cli("rm", "looked-at")
+
+
+def documented() -> list[str]:
+    """The options of the command by which the documentation runs the image, as far as they restrict it."""
+    text = (REPOSITORY / "deploy/README.md").read_text("utf-8").replace("\\\n", " ")
+    (command,) = re.findall(r"^\$ docker run (.* )layerstore-exporter$", text, re.MULTILINE)
+    words = shlex.split(command)
+    options: list[str] = []
+    while words:
+        word = words.pop(0)
+        if word in NOT_RESTRICTING:
+            del words[: NOT_RESTRICTING[word]]
+        else:
+            options.append(word)
+    return options
 
 
 def context(wheels: Path) -> bytes:
@@ -143,6 +157,18 @@ def test_buildkit_builds_the_same(image: Image, wheels: Path) -> None:
     """Both builders of an engine make it, with the same files."""
     other = Image(docker=image.docker, name=build(image.docker, wheels, buildkit=True))
     assert sorted(image.files()) == sorted(other.files())
+
+
+def test_the_documented_command_restricts_it() -> None:
+    """What these tests run, and the documentation says, leaves the container next to nothing."""
+    options = " ".join(documented())
+    for restriction in (
+        "--read-only",
+        "--cap-drop ALL --cap-add DAC_READ_SEARCH",
+        "no-new-privileges",
+        DOCUMENTED_MOUNT,
+    ):
+        assert restriction in options
 
 
 def test_everything_is_read(image: Image, target: Target, tell: Tell) -> None:
