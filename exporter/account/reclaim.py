@@ -114,7 +114,10 @@ def _unused_images(store: Store) -> frozenset[ImageID]:
 
 
 def _removed_images(store: Store, *, first: Iterable[ImageID], then: Iterable[ImageID]) -> frozenset[ImageID]:
-    """The images that go of *first*, and of *then* what goes after a child of its has gone."""
+    """The images that go of *first*, and of *then* what goes after a child of its has gone. In containerd every one of
+    *first* goes that no container was made from, whatever was built on it."""
+    if store.layout is Layout.SNAPSHOTTER:
+        return frozenset(first) - {container.image_id for container in store.containers.values()}
     children: dict[ImageID, set[ImageID]] = defaultdict(set)
     for image in store.images.values():
         if image.parent is not None:

@@ -61,14 +61,11 @@ class Scanner:
 
     @property
     def dockers(self) -> tuple[Root, ...]:
-        """Docker's roots, but for one that nobody named and that is missing where there is a containerd: a host with
-        Kubernetes needs no Docker."""
+        """Docker's roots, but for one that no Docker was ever started on where there is a containerd: a host with
+        Kubernetes needs none. That is one which nobody named and which is missing, or an empty directory, as is made
+        where it is to be mounted from."""
         alone = any(root.engine == CONTAINERD and os.path.isdir(root.path) for root in self.roots)
-        return tuple(
-            root
-            for root in self.roots
-            if root.engine != CONTAINERD and not (alone and root.followed and not os.path.lexists(root.path))
-        )
+        return tuple(root for root in self.roots if root.engine != CONTAINERD and not (alone and _is_unused(root)))
 
     def _locate(self, lost: list[OSError]) -> Mapping[Root, tuple[Location, ...] | None]:
         """The stores of graph drivers below each of Docker's roots; None where not all that is there could be read."""
@@ -129,6 +126,13 @@ def _bases(root: Root) -> list[tuple[str, str]]:
         return bases(root)
     except OSError:
         return []  # said where its stores are looked for
+
+
+def _is_unused(root: Root) -> bool:
+    try:
+        return not os.listdir(root.path)
+    except OSError as error:
+        return root.followed and isinstance(error, FileNotFoundError)
 
 
 def _is_within(root: str, path: str) -> bool:

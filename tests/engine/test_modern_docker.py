@@ -1,6 +1,8 @@
 """Docker with containerd's image store: what it says, and what we read."""
 
 import os
+import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +10,15 @@ from random import Random, SystemRandom
 
 import pytest
 
+from exporter.survey import Survey
 from tests.engine.agreement import problems_of, store_report, survey_of
 from tests.engine.conftest import Tell
 from tests.engine.images import BASE, build
 from tests.engine.modern import ModernDocker, unpacked
 from tests.engine.modern_agreement import NAME, agree
 from tests.engine.sequence import Life
+from tests.engine.test_areas import du
+from tests.engine.test_reclaimable import PRUNES
 
 STEPS = int(os.environ.get("LAYERSTORE_STEPS", "15"))
 SEED = os.environ.get("LAYERSTORE_SEED")
@@ -82,3 +87,56 @@ def test_a_switch_leaves_the_other_store_to_be_seen(docker: ModernDocker, tell: 
     again = survey_of(docker).whole_report()
     assert [store_report(again, name).store.active for name in (NAME, "overlay2")] == [True, False]
     tell(Counter(stores=6) + agree(docker, survey_of(docker)))
+
+
+WRITE = "head -c 400000 /dev/urandom > /written"
+
+
+def _random(path: str, size: int) -> str:
+    return f"RUN head -c {size} /dev/urandom > {path}"
+
+
+def test_each_figure_is_the_fall_of_du(docker: ModernDocker, tell: Tell) -> None:
+    """Prune after prune, what the figure said before is what ``du`` of snapshots, content and containers says less
+    after, once containerd has collected what nothing needs."""
+    build(docker, BASE, tag="base")
+    build(docker, f"FROM base\n{_random('/shared', 700_000)}", tag="shared")
+    for number in range(2):
+        build(docker, f"FROM shared\n{_random('/own', 100_000 * (number + 1))}", tag=f"unused{number}")
+        build(docker, f"FROM base\n{_random(f'/again{number}', 50_000)}", tag="renamed")
+    build(docker, f"FROM base\n{_random('/kept', 200_000)}\n{_random('/kept2', 90_000)}", tag="kept", buildkit=True)
+    cache = "FROM base\nRUN --mount=type=cache,target=/cache head -c 60000 /dev/urandom > /cache/x; echo > /y"
+    build(docker, cache, tag="cached", buildkit=True)
+    docker.cli("run", "--detach", "--name=running", "--network=none", "kept", "sleep", "86400")
+    docker.cli("run", "--name=ended", "--network=none", "unused0", "sh", "-c", WRITE)
+    docker.cli("create", "--name=created", "--network=none", "cached", "true")
+    survey = survey_of(docker)
+    # BuildKit writes down what it did when some seconds have passed.
+    settled(docker, survey, quiet=8)
+    freed: Counter[str] = Counter()
+    for kind in ("dangling_images", "exited_containers", "build_cache", "unused_images"):
+        before = settled(docker, survey)
+        told = store_report(survey.whole_report(), NAME).reclaimable[kind]
+        docker.cli(*PRUNES[kind])
+        freed[f"bytes of {kind}"] = before - settled(docker, survey)
+        assert (kind, told) == (kind, freed[f"bytes of {kind}"])
+    tell(freed)
+    assert all(freed.values())
+
+
+def settled(docker: ModernDocker, survey: Survey, *, quiet: float = 0.5) -> int:
+    """What ``du`` says once containerd is done: nothing is being removed, and it says the same for *quiet* seconds."""
+    content = docker.containerd / "io.containerd.content.v1.content"
+    snapshots = docker.containerd / "io.containerd.snapshotter.v1.overlayfs/snapshots"
+    deadline, before = time.monotonic() + 20, -1
+    while time.monotonic() < deadline:
+        os.sync()
+        try:
+            now = sum(map(du, (content, snapshots, docker.data_root / "containers")))
+        except subprocess.CalledProcessError:
+            continue  # something went meanwhile
+        if now == before and not store_report(survey.report(), NAME).store.removals:
+            break
+        before = now
+        time.sleep(quiet)
+    return before

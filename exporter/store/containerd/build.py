@@ -246,10 +246,12 @@ class _Builder:
 
 
 def _cached_keys(cache: BuildCache) -> Iterator[str]:
-    """The keys of the build cache's snapshots."""
+    """The keys of the build cache's snapshots, and of the views of them that the builder keeps (BuildKit,
+    ``cache/refs.go``)."""
     for record in cache.records.values():
-        yield record.snapshot
-        yield record.record_id
+        for key in (record.snapshot, record.record_id):
+            yield key
+            yield f"{key}-view"
 
 
 def _places(root: ContainerdRoot, namesake: Namesake, docker: str | None) -> Places:

@@ -108,6 +108,29 @@ def test_a_root_that_nobody_named_may_be_missing(tmp_path: Path) -> None:
     assert [(problem.path, problem.kind.value) for problem in named.problems] == [(missing, "unreadable_record")]
 
 
+def test_a_node_needs_no_docker(tmp_path: Path) -> None:
+    """A Docker root that is empty, or that nobody named and is missing, is no problem beside a containerd; without one
+    it is."""
+    kubernetes(tmp_path / "containerd")
+    (tmp_path / "docker").mkdir()
+    followed = Root(path=str(tmp_path / "none"), followed=True)
+    node = Root(path=str(tmp_path / "containerd"), engine=CONTAINERD)
+
+    beside = scan(docker=tmp_path / "docker", containerd=tmp_path / "containerd")
+    scanner = Scanner([followed, node], daemon_config=daemon(tmp_path), proc=QUIET_PROC)
+
+    assert ([store.name for store in beside.stores], beside.problems) == (["containerd/k8s.io"], ())
+    assert (scanner.scan(time.time()).problems, scanner.lost) == ((), ())
+    assert len(scan(docker=tmp_path / "docker").problems) == 1
+
+
+def daemon(tmp_path: Path) -> str:
+    """A configuration of Docker's whose ``data-root`` is missing."""
+    config = tmp_path / "daemon.json"
+    config.write_text(json.dumps({"data-root": str(tmp_path / "none")}))
+    return str(config)
+
+
 class TestDocker:
     """Where a Docker keeps its images."""
 
