@@ -5,7 +5,9 @@ import os
 import socket
 from collections.abc import Iterable
 
-_BACKLOG = 512
+_BACKLOG = 4096
+"""Connections that may wait to be accepted; as many as Linux lets wait by default. Of more than that the kernel drops
+the first packet, and whoever sent it tries again a second later: so long a scrape would have to wait beside a crowd."""
 _SEND_BUFFER, _RECEIVE_BUFFER = 256 * 1024, 64 * 1024
 """Bytes that the kernel keeps for each connection: of an answer that is not read, of requests sent ahead. It would go
 up to megabytes, which count as this process's where its memory is limited."""

@@ -26,6 +26,8 @@ CLIENTS, SECONDS = 50, 10
 PASSWORD = "a password of the benchmark"  # noqa: S105 - made up here
 BUSY = ("--scan.interval=1s", "--scan.full-interval=1s", "--scan.cpu-budget=100%")
 """Flags under which it walks without a pause, and reads the records in between."""
+MANY_SERIES = ("--layers.limit=1000", "--images.limit=300")
+"""Ten thousand, of the store that is measured."""
 
 
 def figures(directory: Path) -> list[Figure]:
@@ -65,7 +67,7 @@ def _basic(name: str, password: str) -> str:
 
 def _load(root: Path, how: str, *, config: Path | None = None, office: Office | None = None) -> list[Figure]:
     """50 clients that scrape without a pause, at 10,000 series, while a full walk runs."""
-    flags = [*BUSY, "--layers.limit=1000", "--images.limit=300"]
+    flags = [*BUSY, *MANY_SERIES]
     if config is not None:
         flags.append(f"--web.config.file={config}")
     with _serving(root, *flags) as exporter:
@@ -125,7 +127,13 @@ def _crowds(root: Path, office: Office) -> list[Figure]:
         with holding(exporter.port, 1000, HELLO):
             taken = scrape_seconds(exporter.port, times=200, tls=office.trusting())
             shaking = _crowd("1,000 half-open TLS handshakes", exporter, before, taken)
-    return [*idle, *shaking]
+    with _serving(root, *MANY_SERIES) as exporter:
+        exporter.wait_until(exporter.is_ready)
+        before = exporter.resident()
+        with holding(exporter.port, 1000, b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n"):
+            taken = scrape_seconds(exporter.port, times=200)
+            slow = _crowd("1,000 that hardly read what they asked for", exporter, before, taken)
+    return [*idle, *shaking, *slow]
 
 
 def _crowd(what: str, exporter: Exporter, before: int, taken: list[float]) -> list[Figure]:
