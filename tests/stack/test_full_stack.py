@@ -240,21 +240,22 @@ def _containers(docker: Docker) -> str:
 def _configuration(addresses: Mapping[str, str], manager: str) -> str:
     """Scrapes all; one exporter by two jobs, one twice by the same job with another label, as by a second team, and one
     as if it were of a cluster."""
+    targets: list[Mapping[str, Any]] = [
+        {"targets": [addresses["docker"], addresses["beside"], addresses["empty"]]},
+        {"targets": [addresses["beside"]], "labels": {"team": 'the "second"'}},
+        {"targets": [addresses["sample"]], "labels": {"cluster": "sample"}},
+    ]
+    other = {"job_name": "other-layerstore", "static_configs": [{"targets": [addresses["docker"]]}]}
+    return configuration_of(targets, manager, other)
+
+
+def configuration_of(targets: Sequence[Mapping[str, Any]], manager: str, *others: Mapping[str, Any]) -> str:
+    """Scrapes *targets* as the job ``layerstore``, and other jobs; tells an Alertmanager."""
     configuration = {
         "global": {"scrape_interval": f"{SCRAPE_INTERVAL:g}s", "scrape_timeout": "2s", "evaluation_interval": "1s"},
         "rule_files": ["rules.yaml"],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [manager]}]}]},
-        "scrape_configs": [
-            {
-                "job_name": "layerstore",
-                "static_configs": [
-                    {"targets": [addresses["docker"], addresses["beside"], addresses["empty"]]},
-                    {"targets": [addresses["beside"]], "labels": {"team": 'the "second"'}},
-                    {"targets": [addresses["sample"]], "labels": {"cluster": "sample"}},
-                ],
-            },
-            {"job_name": "other-layerstore", "static_configs": [{"targets": [addresses["docker"]]}]},
-        ],
+        "scrape_configs": [{"job_name": "layerstore", "static_configs": targets}, *others],
     }
     # JSON is YAML.
     return json.dumps(configuration)
