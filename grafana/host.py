@@ -107,7 +107,7 @@ def _capacity() -> Section:
                 ),
                 Query(expr=of(available), legend="{{instance}} {{store}}"),
                 Query(
-                    expr=f"{of('layerstore_filesystem_size_bytes')} < {forecast} or {forecast}",
+                    expr=f"{of('layerstore_filesystem_size_bytes')} + 0 < {forecast} or {forecast}",
                     legend="{{instance}} {{store}} in 4 hours",
                 ),
             ),
