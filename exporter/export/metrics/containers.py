@@ -48,8 +48,17 @@ def container_families(stores: Iterable[StoreReport]) -> tuple[Metric, ...]:
         "they could be walked; from the last background scan.",
         "store",
     )
+    # One series a store: one a container would be a seventh more of what a busy host serves, for a question of detail.
+    read = Gauge(
+        "layerstore_uppers_read_timestamp_seconds",
+        "Since when every file in every measured upper (write) layer has been looked at, in Unix seconds: bytes "
+        "written in place to a file long untouched may be missing from after then; absent until all were read; from "
+        "the last background scan.",
+        "store",
+    )
     for report in stores:
         store = report.store
+        read.add((store.name,), _read_since(report))
         untracked.add((store.name,), sum(not upper.tracked for upper in report.uppers.values()))
         inexact.add((store.name,), sum(not upper.exact for upper in report.uppers.values()))
         ids = short_ids(store.containers)
@@ -62,7 +71,13 @@ def container_families(stores: Iterable[StoreReport]) -> tuple[Metric, ...]:
             image = container.image_id
             info.add((*identity, *_who(container, "" if image is None else image_ids.get(image, short_id(image)))), 1)
             sizes.add((*identity, container.name), container, report)
-    return (info, *sizes.families, states, untracked, inexact)
+    return (info, *sizes.families, states, untracked, inexact, read)
+
+
+def _read_since(report: StoreReport) -> float | None:
+    """Since when every file of all upper layers has been looked at; None where that is not known of each."""
+    known = [upper.read_since for upper in report.uppers.values() if upper.read_since is not None]
+    return min(known) if known and len(known) == len(report.uppers) else None
 
 
 def _who(container: Container, image: str) -> tuple[str, ...]:
@@ -123,13 +138,6 @@ class _Sizes:
             "last background scan.",
             *identity,
         )
-        self.read = Gauge(
-            "layerstore_container_upper_read_timestamp_seconds",
-            "Since when every file in the container's upper (write) layer has been looked at, in Unix seconds: bytes "
-            "written in place to a file long untouched may be missing from after then; absent until all was read; from "
-            "the last background scan.",
-            *identity,
-        )
         self.limit = Gauge(
             "layerstore_container_upper_limit_bytes",
             "Bytes that the engine lets the container's upper (write) layer hold; absent where no limit is set; from "
@@ -152,7 +160,6 @@ class _Sizes:
             self.grown,
             self.freed,
             self.measured,
-            self.read,
             self.limit,
             self.log,
         )
@@ -164,7 +171,6 @@ class _Sizes:
             self.allocated.add(identity, upper.usage.allocated)
             self.inodes.add(identity, upper.usage.inodes)
             self.measured.add(identity, upper.measured_at)
-            self.read.add(identity, upper.read_since)
             if upper.growth is not None:
                 self.grown.add(identity, upper.growth.grown)
                 self.freed.add(identity, upper.growth.freed)

@@ -1,6 +1,7 @@
 """What becomes of a report's values: names, limits, and labels that attackers choose."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,13 +11,16 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.samples import Sample
 
+from exporter.account.growth import Growth
 from exporter.account.report import ImageUse, LayerUse, Report
 from exporter.export.exposition import Exposition
 from exporter.export.metrics import families
 from exporter.export.metrics.family import LABEL_LIMIT, label, short_ids
 from exporter.export.metrics.images import names
+from exporter.settings import IMAGE_LIMIT, LAYER_LIMIT
 from exporter.store.catalog import Reference, Workload
 from tests.unit.export.reports import (
+    busy_report,
     by_digest,
     chain,
     container,
@@ -281,6 +285,32 @@ def test_what_was_not_measured_is_absent() -> None:
 
     found = {sample.name for sample in samples(subject) if sample.labels.get("container_id")}
     assert {"layerstore_container_info"} == found
+
+
+def test_upper_layers_are_read_since_the_oldest_reading() -> None:
+    """Of a store's upper layers the one that was read whole longest ago counts; while one never was, none does."""
+    old, new = upper(size=1, allocated=1, inodes=1), upper(size=1, allocated=1, inodes=1)
+    old, never = (replace(old, read_since=when) for when in (1_000_000.0, None))
+    ids = container_id("0"), container_id("1")
+    known = report(store_report(store(), uppers=dict(zip(ids, (old, new), strict=True))))
+    assert {"overlay2": 1_000_000.0} == values(known, "layerstore_uppers_read_timestamp_seconds", "store")
+    unknown = report(store_report(store(), uppers=dict(zip(ids, (old, never), strict=True))))
+    assert {} == values(unknown, "layerstore_uppers_read_timestamp_seconds", "store")
+
+
+def test_a_busy_host_has_a_bounded_number_of_series() -> None:
+    """At the default limits, 300 images and 200 containers give 3,000 series at most, 100 left for the exporter's own:
+    the limits bound layers and images, and a container has no more than its eight."""
+
+    def series(containers: int) -> int:
+        subject = busy_report(layers=1000, images=300, containers=containers)
+        (busy,) = subject.stores
+        growing = {key: replace(value, growth=Growth(allocated=0)) for key, value in busy.uppers.items()}
+        return len(list(samples(replace(subject, stores=(replace(busy, uppers=growing),)))))
+
+    assert ("100", "100") == (LAYER_LIMIT.default, IMAGE_LIMIT.default)
+    assert 8 * 100 == series(200) - series(100)
+    assert series(200) <= 2900
 
 
 def test_stores_of_one_name_give_no_series_twice() -> None:
