@@ -17,7 +17,7 @@ from tests.bench.simulated import INTERVAL, PAST, Fleet
 from tests.stack.monitoring import Prometheus, fetch, prometheus
 
 HOSTS = 100
-CYCLES = 2
+CYCLES = 3
 """Evaluations of the rarest rules that are watched: they come once a minute."""
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "layerstore.rules.yaml"
 
