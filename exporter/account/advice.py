@@ -28,8 +28,9 @@ ADVICE: Mapping[ProblemKind, Advice] = {
         next_step=f"Keep a copy, then {_RESTORE}; without one remove and pull or create again what it belongs to.",
     ),
     ProblemKind.MISSING_RECORD: Advice(
-        meaning="A file that the engine always writes is not there, so what it would tell is not known.",
-        next_step=f"Look whether it was moved or deleted by hand; {_RESTORE}.",
+        meaning="A file, row or blob that the engine always has is not there, so what it would tell is not known.",
+        next_step=f"Look whether it was moved or deleted by hand; {_RESTORE}. In containerd, remove the image and pull "
+        "it again.",
     ),
     ProblemKind.CHAIN_ID_MISMATCH: Advice(
         meaning="The layer's parent or diff ID was changed: its files are not those that its images were made of.",
@@ -97,7 +98,7 @@ ADVICE: Mapping[ProblemKind, Advice] = {
         meaning="A writable layer that nobody uses is left over, mostly of a build that was cut off; it holds its disk "
         "and the layers below it, and the engine never removes it.",
         next_step="inspect its directory; if nothing in it is needed, delete, with the engine stopped, the directories "
-        "that the record names, and the record.",
+        "that the record names, and the record. In containerd: ctr --namespace NAMESPACE snapshots rm KEY.",
     ),
     ProblemKind.STALE_WRITE_SET: Advice(
         meaning="A layer was being pulled or built when the engine died; its record was never finished.",
@@ -106,7 +107,8 @@ ADVICE: Mapping[ProblemKind, Advice] = {
     ),
     ProblemKind.REMOVING_LEFT_OVER: Advice(
         meaning="A layer was being removed when the engine died, or could not be removed; its disk is not free.",
-        next_step="Restart the engine in good order: it tries again when it is shut down. Its log tells why it failed.",
+        next_step="Restart the engine in good order: it tries again when it is shut down. Its log tells why it failed. "
+        "containerd tries again with the next snapshot that it removes.",
     ),
 }
 """Every kind of problem."""

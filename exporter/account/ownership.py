@@ -20,10 +20,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from exporter.account.owners import DRIVER_DIRECTORY, Doubt, Owner, Ownership
-from exporter.account.sharing import chain
+from exporter.account.readonly import named_read_only
 from exporter.store.catalog import (
     CacheID,
-    ChainID,
     ContainerID,
     ContainerState,
     Directory,
@@ -123,7 +122,7 @@ def _named(store: Store, now: float) -> Iterator[tuple[CacheID, Owner]]:
             yield removal.cache_id, Owner.REMOVING
     for name in store.cache_directories:
         yield name, Owner.BUILD_CACHE
-    yield from _named_read_only(store)
+    yield from named_read_only(store)
     leaked, of_containers = set(leaked_mounts(store, now)), mounts_of_containers(store)
     for mount in sorted(store.mounts.values(), key=lambda mount: mount.name in of_containers):
         upper, init = Owner.CONTAINER_UPPER, Owner.CONTAINER_INIT
@@ -136,55 +135,9 @@ def _named(store: Store, now: float) -> Iterator[tuple[CacheID, Owner]]:
             yield mount.mount_id, upper
 
 
-def _named_read_only(store: Store) -> Iterator[tuple[CacheID, Owner]]:
-    """Those of layers, and of what lies between them, by who needs them."""
-    used, cached = used_layers(store), _with_parents(store, store.cache_layers)
-    needed, kept = set[CacheID | None](), set[CacheID | None](store.cache_directories)
-    for chain_id, layer in store.layers.items():
-        if chain_id in used:
-            needed.add(layer.cache_id)
-        elif chain_id in cached:
-            kept.add(layer.cache_id)
-    if store.stages:
-        needed |= {mount.mount_id for mount in store.mounts.values()}
-        needed, kept = needed | _below(store, needed), kept | _below(store, kept)
-    for name in (*(layer.cache_id for layer in store.layers.values()), *store.stages):
-        if name is None:
-            continue
-        if name in needed:
-            yield name, Owner.IMAGE_LAYER
-        elif name in kept:
-            yield name, Owner.BUILD_CACHE
-        else:
-            yield name, Owner.IN_FLIGHT if name in store.leased else Owner.UNREFERENCED_LAYER
-
-
-def _below(store: Store, names: Iterable[CacheID | None]) -> set[CacheID]:
-    """What lies below these directories of a snapshotter."""
-    directories = (store.directories.get(name) for name in names if name is not None)
-    return {CacheID(lower) for directory in directories if directory is not None for lower in directory.lower or ()}
-
-
 def named_directories(store: Store) -> Iterator[CacheID]:
     """Every directory that a record names, on disk or not."""
     return (name for name, _ in _named(store, now=0.0))
-
-
-def used_layers(store: Store) -> set[ChainID]:
-    """The layers that an image or a writable layer is built on."""
-    used = {chain_id for image in store.images.values() for chain_id in image.chain_ids}
-    return used | _with_parents(store, {mount.parent for mount in store.mounts.values() if mount.parent is not None})
-
-
-def _with_parents(store: Store, tops: Iterable[ChainID]) -> set[ChainID]:
-    """Layers, and those below them."""
-    found: set[ChainID] = set()
-    for top in tops:
-        for chain_id in chain(store.layers, top):
-            if chain_id in found:
-                break
-            found.add(chain_id)
-    return found
 
 
 def mounts_of_containers(store: Store) -> Mapping[str, ContainerID]:

@@ -46,27 +46,19 @@ class Limits:
 class Client:
     """A connection, from its acceptance to its end."""
 
-    def __init__(
-        self,
-        accepted: socket.socket,
-        peer: str,
-        handler: Handler,
-        gate: Gate,
-        limits: Limits,
-        *,
-        turned: Callable[["Client"], None],
-    ) -> None:
-        """*accepted* does not block; *peer* is the address that it came from; *turned* is told when it becomes busy, or
-        waits again."""
+    def __init__(self, accepted: socket.socket, peer: str, handler: Handler, gate: Gate, limits: Limits) -> None:
+        """*accepted* does not block; *peer* is the address that it came from."""
         self._socket = accepted
         self.peer = peer
         self._handler = handler
         self.gate = gate
         self._policy = gate.policy
         self._limits = limits
-        self._turned = turned
+        self._loop = asyncio.get_running_loop()
         self.busy = False
         """Whether a complete request is being answered; otherwise one is waited for."""
+        self.since = self._loop.time()
+        """When that began, by the loop's clock."""
 
     async def attend(self) -> None:
         """Answer the client's requests until it, or a limit, ends the connection."""
@@ -80,7 +72,7 @@ class Client:
     def turn(self, *, busy: bool) -> None:
         """Note that a complete request has come in, or that its answer has gone out."""
         self.busy = busy
-        self._turned(self)
+        self.since = self._loop.time()
 
     def cut(self) -> None:
         """End the connection at once."""

@@ -117,7 +117,7 @@ class WebServer:
                 # Otherwise that client is gone again; what else it may be does not pass by trying at once.
                 await asyncio.sleep(0.01)
                 continue
-            crowd.admit(Client(accepted, address[0], self._handler, self._gate, self._limits, turned=crowd.turned))
+            crowd.admit(Client(accepted, address[0], self._handler, self._gate, self._limits))
             # An accept that succeeds at once lets nobody else run, and in a flood of connections every one does.
             await asyncio.sleep(0)
 
@@ -128,49 +128,33 @@ class _Crowd:
     def __init__(self, limit: int, counts: Counts) -> None:
         self._limit = limit
         self._counts = counts
-        self._tasks: dict[Client, asyncio.Task[None]] = {}
-        # Each in the order in which its clients came into it.
-        self._waiting: dict[Client, None] = {}
-        self._busy: dict[Client, None] = {}
+        self._clients: dict[Client, asyncio.Task[None]] = {}
 
     def admit(self, client: Client) -> None:
         """Attend to a new client; where there is no place left, another loses its own."""
-        while len(self._tasks) >= self._limit:
+        while len(self._clients) >= self._limit:
             self.make_room()
         task = asyncio.get_running_loop().create_task(client.attend())
-        self._tasks[client] = task
-        self._waiting[client] = None
-        self._counts.web_connections(len(self._tasks))
+        self._clients[client] = task
+        self._counts.web_connections(len(self._clients))
         task.add_done_callback(lambda _: self._leave(client))
-
-    def turned(self, client: Client) -> None:
-        """A client's request is complete, or its answer has gone out."""
-        if client in self._tasks:
-            self._forget(client)
-            (self._busy if client.busy else self._waiting)[client] = None
 
     def make_room(self) -> None:
         """Cut the connection that has waited longest without a complete request; where none waits, the one that has
         been taking its answer longest."""
-        client = next(iter(self._waiting or self._busy), None)
-        if client is not None:
-            self._forget(client)
-            self._tasks.pop(client).cancel()
+        if self._clients:
+            client = min(self._clients, key=lambda other: (other.busy, other.since))
+            self._clients.pop(client).cancel()
             self._counts.web_refused(Refusal.OVERLOAD)
 
     async def disperse(self) -> None:
         """Cut all connections."""
-        tasks = tuple(self._tasks.values())
+        tasks = tuple(self._clients.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _leave(self, client: Client) -> None:
-        self._forget(client)
-        self._tasks.pop(client, None)
-        self._counts.web_connections(len(self._tasks))
+        self._clients.pop(client, None)
+        self._counts.web_connections(len(self._clients))
         client.cut()
-
-    def _forget(self, client: Client) -> None:
-        self._waiting.pop(client, None)
-        self._busy.pop(client, None)

@@ -4,8 +4,6 @@ Units are not only looked at but run, by the manager that they are written for. 
 namespace, as a host does: the engine's root is ``/var/lib/docker`` there, and mounts of containers come and go in it.
 """
 
-import contextlib
-import os
 import tempfile
 from pathlib import Path
 from typing import Self
@@ -17,20 +15,6 @@ from tests.requirements import required
 REPOSITORY = Path(__file__).parents[2]
 SOURCE, WHEELS, DOCKER_ROOT = "/src", "/wheels", "/var/lib/docker"
 """Where the machine has the repository, the packages that an installation is made of, and the engine's root."""
-
-
-def remove_control_groups() -> None:
-    """Remove the control groups that machines leave behind, but for those that another one still uses."""
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
-        _, controllers, group = line.split(":", 2)
-        if controllers not in {"", "name=systemd"}:
-            continue
-        for hierarchy in ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"):
-            for left in ("payload", "supervisor"):
-                # The kernel keeps a group that has a process in it, or another group.
-                for directory, _, _ in os.walk(f"{hierarchy}{group.rstrip('/')}/{left}", topdown=False):
-                    with contextlib.suppress(OSError):
-                        os.rmdir(directory)
 
 
 class Machine:
@@ -83,7 +67,6 @@ class Machine:
         if self._daemon is not None:
             # It shuts down as a machine does, which nothing here depends on: no longer than that.
             self._daemon.end(seconds=5)
-            remove_control_groups()
         if self._root is not None:
             delete(self._root)
 

@@ -1,7 +1,8 @@
 """What a Docker that keeps its images in containerd says of itself, and what we read from its disk: equal.
 
 The engine's side is computed from its API alone and by no code of ours. Where its figures mean something else than
-ours, the relation is the one that ``exporter/README.md`` tells."""
+ours, the relation is the one that ``exporter/README.md`` tells.
+"""
 
 import json
 import subprocess

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random, SystemRandom
 
 import pytest
@@ -22,6 +23,7 @@ from tests.engine.containerd import Containerd
 from tests.engine.processes import ProcessError
 from tests.engine.test_areas import du
 from tests.engine.test_containerd_records import start, tarball
+from tests.stack.monitoring import exporter, fetch, wait_for
 
 STEPS = int(os.environ.get("LAYERSTORE_STEPS", "25"))
 SEED = os.environ.get("LAYERSTORE_SEED")
@@ -270,3 +272,25 @@ def test_a_directory_that_no_row_names(containerd: Containerd) -> None:
     assert reclaimable["orphans"] == du(left)
     containerd.ctr("image", "rm", "--sync", NAMES[0])
     assert not left.exists()
+
+
+def test_a_change_is_seen_without_waiting_for_the_next_scan(containerd: Containerd, tmp_path: Path) -> None:
+    """A new image, a new container and its end each touch a directory that is watched, so they are told of soon,
+    however seldom the records are read; nothing of what is gone is left."""
+    containerd.ctr("image", "import", "-", stdin=tarball(NAMES[0])[0])
+    (tmp_path / "no docker").mkdir()
+    flags = ["--path.containerd-root", str(containerd.root), "--path.docker-root", str(tmp_path / "no docker")]
+    with exporter(*flags, "--scan.interval=1h", log=tmp_path / "log") as address:
+
+        def told() -> str:
+            return fetch(f"http://{address}/metrics").decode()
+
+        wait_for(lambda: 'tag="0"' in told(), "the image that was there", seconds=20)
+        containerd.ctr("image", "import", "-", stdin=tarball(NAMES[1])[0])
+        wait_for(lambda: 'tag="1"' in told(), "the new image", seconds=20)
+        start(containerd, NAMES[1], "web")
+        wait_for(lambda: "layerstore_container_info{" in told(), "the container", seconds=20)
+        containerd.ctr("task", "rm", "--force", "web")
+        containerd.ctr("container", "rm", "web")
+        containerd.ctr("image", "rm", "--sync", NAMES[1])
+        wait_for(lambda: 'container_id="web"' not in told() and 'tag="1"' not in told(), "its end", seconds=20)

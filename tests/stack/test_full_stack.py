@@ -60,7 +60,6 @@ EMPTY: Mapping[str, str] = {
     "LayerstoreUpperNearLimit warning": "the sample's limit is far above what is written",
     "LayerstoreWatchIncomplete info": "all directories are watched",
     "LayerstoreWatchOverflow info": "nothing overflowed",
-    "LayerstoreWebConfigBad warning": "nobody has a web configuration",
     "host: Damaged records by kind A": "all records are sound",
     "fleet: Exporters that need a look A": "every exporter answers and reads its host",
 }

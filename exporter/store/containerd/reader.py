@@ -6,7 +6,8 @@ rows: a row is made before the record that names it, and removed after it. What 
 (``exporter/survey.py``).
 
 What is read first, by ``look``, tells which namespaces hold anything; then ``stores`` makes a store of each. Where
-nothing changed it is the very object that was made last, so what follows from it need not be worked out again."""
+nothing changed it is the very object that was made last, so what follows from it need not be worked out again.
+"""
 
 import dataclasses
 import os

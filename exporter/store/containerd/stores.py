@@ -2,7 +2,8 @@
 
 A store is a namespace of one containerd, ``containerd/<namespace>``; what it has in a second snapshotter is another
 one, ``containerd/<namespace>/<snapshotter>``. Docker keeps its images in its namespace ``moby`` or with a graph driver
-of its own; a switch leaves the other store as it is."""
+of its own; a switch leaves the other store as it is.
+"""
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

@@ -136,3 +136,22 @@ def test_the_mount_that_a_directory_lies_on(points: list[str], expected: bool) -
 def test_a_mount_point_with_a_space() -> None:
     """Mount points are written in octal where they need to be."""
     assert propagates([r"1 1 8:1 / /my\040docker rw master:1 - ext4 x rw"], "/my docker")
+
+
+class TestSnapshotters:
+    """Directories that go by numbers, of which every containerd has the same."""
+
+    ROOT = "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots"
+
+    def test_only_what_is_in_this_very_directory(self) -> None:
+        """Another containerd's are others."""
+        other = "/srv/docker/containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots"
+        overlays = Overlays(paths=frozenset({f"{self.ROOT}/12/fs", f"{self.ROOT}/7/fs", f"{other}/9/fs"}))
+        assert overlays.inside(self.ROOT) == {"12", "7"}
+        assert overlays.inside(other) == {"9"}
+
+    def test_whoever_mounted_may_have_seen_it_at_another_path(self) -> None:
+        """Then the last two parts of the directory tell."""
+        overlays = Overlays(paths=frozenset({f"{self.ROOT}/12/fs", "/var/lib/docker/overlay2/12/diff"}))
+        assert overlays.inside(f"/host{self.ROOT}") == {"12"}
+        assert overlays.inside("/elsewhere/snapshots") == frozenset()
