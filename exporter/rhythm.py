@@ -18,14 +18,20 @@ REPEATED = 0.005
 """Share of one core that publishing may take where nothing is told but new figures of what was known before."""
 
 
+START = 1.0
+"""CPU seconds that publishing may take at once in the beginning, so that after a restart all figures are back soon."""
+
+
 class Rhythm:
     """When work that takes CPU may be done again."""
 
-    def __init__(self, clock: Clock, share: float, *, longest: float = inf) -> None:
-        """It may take so large a *share* of one core, but need not rest for more than *longest* seconds."""
+    def __init__(self, clock: Clock, share: float, *, longest: float = inf, start: float = 0.0) -> None:
+        """It may take so large a *share* of one core, but need not rest for more than *longest* seconds, nor for the
+        first *start* CPU seconds."""
         self._clock = clock
         self._share = share
         self._longest = longest
+        self._start = start
         self._free = 0.0
 
     def due(self, wanted: float) -> float:
@@ -34,19 +40,20 @@ class Rhythm:
 
     def took(self, cpu: float) -> None:
         """It was done, and took so many CPU seconds."""
-        self._free = self._clock.monotonic() + min(cpu / self._share, self._longest)
+        free = min(cpu, self._start)
+        self._start -= free
+        self._free = self._clock.monotonic() + min((cpu - free) / self._share, self._longest)
 
 
 class News:
     """What came since the last report, and when it is to be published."""
 
-    def __init__(self, clock: Clock, *, interval: float) -> None:
-        """Figures are measured again each *interval*, in seconds, which a publication must not miss."""
+    def __init__(self, clock: Clock, *, interval: float, start: float = START) -> None:
+        """Figures are measured again each *interval*, in seconds, which a publication must not miss; the first *start*
+        CPU seconds of publishing are free."""
         self._clock = clock
-        self._any, self._repeated = (
-            Rhythm(clock, SHARE),
-            Rhythm(clock, REPEATED, longest=max(0.0, interval - 2 * LATEST)),
-        )
+        self._any = Rhythm(clock, SHARE, start=start)
+        self._repeated = Rhythm(clock, REPEATED, longest=max(0.0, interval - 2 * LATEST), start=start)
         self._first: float | None = None
         self._last = 0.0
         self._is_urgent = False
