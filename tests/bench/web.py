@@ -78,7 +78,7 @@ def _load(root: Path, how: str, *, config: Path | None = None, office: Office | 
             exporter.headers = {"Authorization": _basic("prometheus", PASSWORD)}
             environment["LAYERSTORE_AUTHORIZATION"] = exporter.headers["Authorization"]
             arguments.append(str(office.server_ca))
-        exporter.wait_until(lambda: len(exporter.samples().get("layerstore_layer_info", {})) == 1000)
+        exporter.wait_until(lambda: exporter.get().count("\nlayerstore_") >= 10_000)
         text = exporter.get()
         series = len([line for line in text.splitlines() if not line.startswith("#")])
         walked = exporter.samples()["layerstore_walk_inodes_total"][frozenset()]
