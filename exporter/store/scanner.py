@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from exporter.store.catalog import Catalog, Problem, ProblemKind, Store
 from exporter.store.containerd.roots import ContainerdRoot, own_root, user_of
-from exporter.store.containerd.stores import Containerds, newest, uses_graph_driver, with_active
+from exporter.store.containerd.stores import Containerds, has_left, newest, uses_graph_driver, with_active
 from exporter.store.detect import CONTAINERD, DAEMON_CONFIG, Location, Root, bases, locate, resolve
 from exporter.store.docker import StoreReader
 from exporter.store.records import Scan, reason_of
@@ -43,7 +43,10 @@ class Scanner:
         users = self._containerds.users()
         places = tuple(place for inside in found.values() for place in inside or ())
         in_use = {docker: used for docker, roots in users.items() if (used := self._in_use(docker, roots, places))}
-        places = with_active(places, in_use)
+        left = {place.root for place in places if place.active and place.root not in users and has_left(place)}
+        places = with_active(places, in_use.keys() | left)
+        for docker in sorted(left.difference(root.docker or "" for root in containerds)):
+            scan.problem(ProblemKind.MISSING_RECORD, f"{docker}/containerd/daemon", _HIDDEN)
         stores = [
             *self._read(places, scan),
             *self._containerds.stores(lambda root: in_use.get(root.docker or "") == root, scan),
@@ -139,4 +142,8 @@ def _is_within(root: str, path: str) -> bool:
     return f"{path}/".startswith(f"{root}/")
 
 
+_HIDDEN = (
+    "this Docker keeps its images in a containerd that is not seen, so they are in no figure: name that one's root "
+    "with --path.containerd-root"
+)
 _NO_STORE = "no driver's layer store is here, so nothing is known of this engine's images and containers"

@@ -129,7 +129,8 @@ def own_root(docker: str, prefix: str) -> ContainerdRoot | None:
 def user_of(candidates: Iterable[str]) -> str | None:
     """The first of these Docker roots whose engine keeps images in a containerd that is not its own; None where none
     does. It makes ``buildkit/containerd-<snapshotter>`` when it is started so."""
-    return next((path for path in candidates if not _is_directory(f"{path}/{OWN}") and _builds(path)), None)
+    without_own = (path for path in candidates if not _is_directory(f"{path}/{OWN}"))
+    return next(filter(builds_in_containerd, without_own), None)
 
 
 def cache_database(docker: str, snapshotter: str) -> str:
@@ -137,7 +138,8 @@ def cache_database(docker: str, snapshotter: str) -> str:
     return f"{docker}/buildkit/containerd-{snapshotter}/metadata_v2.db"
 
 
-def _builds(docker: str) -> bool:
+def builds_in_containerd(docker: str) -> bool:
+    """Whether the builder of the Docker at *docker* works in containerd, or did once."""
     try:
         return any(name.startswith("containerd-") for name in os.listdir(f"{docker}/buildkit"))
     except OSError:

@@ -13,7 +13,13 @@ from exporter.store.catalog import Store
 from exporter.store.containerd.build import Namesake
 from exporter.store.containerd.metadata import Namespace
 from exporter.store.containerd.reader import ContainerdReader
-from exporter.store.containerd.roots import DOCKERS, MEASURABLE, ContainerdRoot, cache_database
+from exporter.store.containerd.roots import (
+    DOCKERS,
+    MEASURABLE,
+    ContainerdRoot,
+    builds_in_containerd,
+    cache_database,
+)
 from exporter.store.detect import Location, daemon_options, touched
 from exporter.store.engine import BACKING_DEVICE
 from exporter.store.records import Scan
@@ -130,6 +136,13 @@ def uses_graph_driver(place: Location, root: ContainerdRoot, daemon_config: str)
         return named == place.driver
     database = f"{root.snapshotter(MEASURABLE)}/metadata.db"
     return used >= max(_modified(database), _modified(cache_database(place.root, MEASURABLE)))
+
+
+def has_left(place: Location) -> bool:
+    """Whether the Docker at *place* keeps its images in some containerd now, by the signs in its own root: its builder
+    has once worked there, and its graph driver was not touched when it was started."""
+    started = _modified(f"{place.root}/{BACKING_DEVICE}")
+    return builds_in_containerd(place.root) and 0 < touched(place.root, place.driver) < started - _SLACK
 
 
 def _modified(path: str) -> float:

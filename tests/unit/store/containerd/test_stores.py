@@ -189,6 +189,26 @@ class TestDocker:
             "containerd/moby": not graph_driver,
         }
 
+    @pytest.mark.parametrize("seen", [False, True])
+    def test_a_containerd_that_is_not_seen(self, tmp_path: Path, seen: bool) -> None:
+        """A graph driver that was not touched when Docker was started is not in use. Where the images are instead is to
+        be seen, or else is a problem: an empty store would be a silent zero."""
+        root = tmp_path / "docker"
+        StoreBuilder(root, seed=1)
+        (root / "buildkit/containerd-overlayfs").mkdir(parents=True)
+        containerd = ContainerdRootBuilder(tmp_path / "containerd").write().path
+        device = root / "volumes/backingFsBlockDev"
+        device.parent.mkdir(exist_ok=True)
+        device.touch()  # only root may make the device that it is
+        old = device.stat().st_mtime - 5000
+        for path in (root / "overlay2", *(root / "image").rglob("*"), root / "image"):
+            os.utime(path, (old, old), follow_symlinks=False)
+
+        found = scan(docker=root, containerd=containerd if seen else None)
+
+        assert [(store.name, store.active) for store in found.stores] == [("overlay2", False)]
+        assert [problem.path for problem in found.problems] == ([] if seen else [f"{root}/containerd/daemon"])
+
     @pytest.mark.parametrize("newer", ["overlay2", "containerd/moby"])
     def test_which_store_is_in_use_by_what_was_touched_last(self, tmp_path: Path, newer: str) -> None:
         """Where nothing else tells."""
