@@ -42,7 +42,7 @@ class Scanner:
         self._containerds.look(containerds, scan)
         users = self._containerds.users()
         places = tuple(place for inside in found.values() for place in inside or ())
-        in_use = {docker: used for docker, roots in users.items() if (used := self._in_use(docker, roots, places))}
+        in_use = {used.docker or "": used for one in found if (used := self._in_use(one, users, places)) is not None}
         left = {place.root for place in places if place.active and place.root not in users and has_left(place)}
         places = with_active(places, in_use.keys() | left)
         for docker in sorted(left.difference(root.docker or "" for root in containerds)):
@@ -107,12 +107,15 @@ class Scanner:
             yield ContainerdRoot(path=root.path, prefix=root.prefix, snapshotters=snapshotters, docker=user_of(dockers))
 
     def _in_use(
-        self, docker: str, roots: Sequence[ContainerdRoot], places: Sequence[Location]
+        self, docker: Root, users: Mapping[str, Sequence[ContainerdRoot]], places: Sequence[Location]
     ) -> ContainerdRoot | None:
-        """Which of the containerds that the Docker at *docker* has images in it uses now; None where it uses a graph
-        driver."""
-        used = newest(roots)
-        graph = next((place for place in places if place.root == docker and place.active), None)
+        """Which of the containerds that the Docker at *docker* has images in, those for remapped users included, it
+        uses now; None where it uses none, but a graph driver."""
+        inside = [root for path, roots in users.items() if _is_within(docker.path, path) for root in roots]
+        if not inside:
+            return None
+        used = newest(inside)
+        graph = next((place for place in places if place.root == used.docker and place.active), None)
         return None if graph is not None and uses_graph_driver(graph, used, self._daemon_config) else used
 
     def _read(self, places: Sequence[Location], scan: Scan) -> Iterator[Store]:

@@ -178,10 +178,12 @@ class _Builder:
         return keys
 
     def _of_docker(self) -> Iterator[ContainerID]:
-        """Docker's containers of this store. One whose record is damaged belongs where its upper layer is."""
+        """Docker's containers of this store: those whose upper layer is here, and of those that have none anywhere,
+        which is damage, the ones that say so, if Docker uses this store: it may have left another containerd behind."""
         for name, container in self._reading.containers.items():
-            if container.driver == self._namesake.snapshotter or (
-                not container.driver and name in self._snapshots.records
+            is_here = name in self._snapshots.records
+            if (container.driver == self._namesake.snapshotter and (is_here or self._namesake.active)) or (
+                is_here and not container.driver
             ):
                 yield name
 

@@ -157,6 +157,22 @@ class TestDocker:
         )
         assert found.problems == ()
 
+    def test_remapped_users_have_a_containerd_of_their_own(self, tmp_path: Path) -> None:
+        """It lies in the directory that is Docker's root for them; of all below one root the one that was written to
+        last is in use."""
+        own = docker(tmp_path / "docker")
+        builder = ContainerdRootBuilder(tmp_path / "docker/100.100/containerd/daemon")
+        target, chain = builder.pulled("moby", "docker.io/library/new:1", "new")
+        builder.dockers_container("d" * 64, parent=chain[-1])
+        builder.write()
+        write_container(tmp_path / "docker/100.100", "d" * 64, image=target)
+        os.utime(own.metadata, (time.time() - 100, time.time() - 100))
+        found = scan(docker=tmp_path / "docker").stores
+        assert {store.name: (set(store.containers), store.active) for store in found} == {
+            "containerd/moby": ({CONTAINER}, False),
+            "100.100/containerd/moby": ({"d" * 64}, True),
+        }
+
     def test_of_an_unknown_docker_nothing_is_left_over(self, tmp_path: Path) -> None:
         """Whose containers the upper layers are cannot be told, so none counts as left over."""
         builder = ContainerdRootBuilder(tmp_path / "containerd")
