@@ -270,7 +270,7 @@ def reason_of(error: OSError) -> str:
 SETTLED_NS = 2_000_000_000
 """A record younger than this when it was read may change again without its times showing it: filesystem clocks
 tick coarsely."""
-TURNS = 32
+TURNS = 64
 """Each record is read again at least every so many scans, whatever its times say: a file that is overwritten in
 place (a repair by hand, a damaged disk) does not touch the times of the directory that is looked at."""
 

@@ -18,7 +18,7 @@ from exporter.store.documents import parse
 from exporter.store.imageconfig import LONGEST_STEP, MOST_STEPS
 from exporter.store.imagedb import ImageReader
 from exporter.store.layerdb import LayerReader
-from exporter.store.records import LARGE, Folder, Malformed, Scan, open_folder
+from exporter.store.records import LARGE, TURNS, Folder, Malformed, Scan, open_folder
 from tests.unit.store.hosts import LATER, Host, scan, survey
 
 
@@ -91,7 +91,7 @@ def test_an_odd_image_is_not_read_again_and_again(host: Host) -> None:
     add_image(host, {"comment": "\ud800" + "x" * 100_000})
     home = host.content(host.web).parent
     reader = ImageReader()
-    counts = reads(home, lambda folder, scan: reader.read(folder, None, scan), looks=33)
+    counts = reads(home, lambda folder, scan: reader.read(folder, None, scan), looks=TURNS + 1)
     assert counts[0] == 4
     assert sum(counts[1:]) == 4
     assert len(scan(host.root).problems) == 1
@@ -102,7 +102,7 @@ def test_an_unfinished_container_is_not_read_again_and_again(host: Host) -> None
     for number in range(50):
         (host.root / "containers" / f"{number:064x}").mkdir()
     reader = ContainerReader()
-    counts = reads(host.root / "containers", reader.read, looks=33)
+    counts = reads(host.root / "containers", reader.read, looks=TURNS + 1)
     assert counts[0] == 2 * (2 + 50)
     assert sum(counts[1:]) == counts[0]
 

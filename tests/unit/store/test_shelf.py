@@ -68,7 +68,7 @@ def names(host: Host) -> set[str]:
 
 
 def test_an_unchanged_record_is_read_once_in_so_many_scans(host: Host, repeated: Repeated) -> None:
-    """After the first look each record is read again in exactly one of 32, so no scan has to read all of them."""
+    """After the first look each record is read again in exactly one of 64, so no scan has to read all of them."""
     assert repeated.look() == names(host)
     again = [name for _ in range(TURNS) for name in repeated.look()]
     assert sorted(again) == sorted(names(host))
@@ -86,7 +86,7 @@ def test_a_changed_record_is_read_again(host: Host, repeated: Repeated) -> None:
 
 
 def test_a_record_overwritten_in_place_is_seen_within_so_many_scans(host: Host, repeated: Repeated) -> None:
-    """Writing into a file changes no time of its directory; 32 scans later at the latest it is seen all the same."""
+    """Writing into a file changes no time of its directory; 64 scans later at the latest it is seen all the same."""
     repeated.look()
     (host.layer(host.middle) / "size").write_text("4242")
     sizes = []
@@ -133,7 +133,7 @@ def test_a_removed_record_is_forgotten(host: Host, repeated: Repeated) -> None:
 
 def test_short_links_are_read_once(host: Host) -> None:
     """A symlink cannot change in place: while the directory of short links is as it was, none of them is read, but in
-    one of 32 scans."""
+    one of 64 scans."""
     reader, home = DirectoryReader(), host.store.graph.home / "l"
 
     def look(turn: int) -> tuple[Mapping[str, str], set[str]]:
