@@ -1,7 +1,7 @@
 """From what was read of one containerd to the store of one namespace: pure, but for the configurations that are asked
 for."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from exporter.store.boltrecords import Contents
@@ -83,11 +83,16 @@ class Namesake:
 
 
 def build_store(
-    reading: Reading, namesake: Namesake, configuration: Callable[[str], Configuration | None], *, now: float
+    reading: Reading,
+    namesake: Namesake,
+    configuration: Callable[[str], Configuration | None],
+    *,
+    configurations_of: Callable[[str], Iterable[str]] = lambda _: (),
+    now: float,
 ) -> Store:
-    """The store that *namesake* names; *configuration* gives an image's, by its digest. It has the problems that follow
-    here, and, if it speaks, those of the reading."""
-    return _Builder(reading, namesake, configuration, now).store()
+    """The store that *namesake* names; *configuration* gives an image's, by its digest, and *configurations_of* the
+    digests that a manifest names. It has the problems that follow here, and, if it speaks, those of the reading."""
+    return _Builder(reading, namesake, configuration, configurations_of, now).store()
 
 
 class _Builder:
@@ -96,8 +101,10 @@ class _Builder:
         reading: Reading,
         namesake: Namesake,
         configuration: Callable[[str], Configuration | None],
+        configurations_of: Callable[[str], Iterable[str]],
         now: float,
     ) -> None:
+        self._configurations_of = configurations_of
         self._reading = reading
         self._namesake = namesake
         self._configuration = configuration
@@ -162,7 +169,8 @@ class _Builder:
             content,
             namesake.snapshotter,
             self._configuration,
-            self._snapshots.layers_up_to,
+            configurations_of=self._configurations_of,
+            chain_below=self._snapshots.layers_up_to,
             familiar=namesake.namespace == DOCKERS,
         )
         if namesake.main:

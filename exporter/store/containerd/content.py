@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from exporter.store.catalog import ProblemKind
+from exporter.store.documents import parse
 from exporter.store.imageconfig import Configuration, checked_document, parse_configuration
-from exporter.store.records import LARGE, NO_FILE, Folder, Malformed, Reading, Scan, damaged, damaged_by
+from exporter.store.records import HEX64, LARGE, NO_FILE, Folder, Malformed, Reading, Scan, damaged, damaged_by
 
 Read = Callable[[Folder | None, str, Scan], Configuration | None]
 """Gives the configuration with a digest out of the directory of blobs; None, and a problem, where it cannot be had."""
@@ -37,6 +38,22 @@ class ConfigurationReader:
 
         yield read
         self._known[store] = asked
+
+
+def configurations_named(blobs: Folder | None, digest: str, *, levels: int = 2) -> Iterator[str]:
+    """The digests of the configurations that the manifest with this digest names, or those of the index that are here;
+    none where it cannot be read, or is something else."""
+    name = digest.removeprefix("sha256:")
+    if blobs is None or HEX64.fullmatch(name) is None:
+        return
+    try:
+        document = parse(blobs.read(name, LARGE))
+    except (Malformed, OSError):
+        return
+    if named := document.inner("config").text("digest"):
+        yield named
+    for manifest in document.inners("manifests") if levels > 1 else ():
+        yield from configurations_named(blobs, manifest.text("digest"), levels=levels - 1)
 
 
 def _read(blobs: Folder | None, digest: str) -> Reading[Configuration]:

@@ -61,8 +61,9 @@ def read_images(
     content: Content,
     snapshotter: str,
     configuration: Callable[[str], Configuration | None],
-    chain_below: Callable[[str], Sequence[ChainID]],
     *,
+    configurations_of: Callable[[str], Iterable[str]],
+    chain_below: Callable[[str], Sequence[ChainID]],
     familiar: bool,
 ) -> Images:
     """The images of *namespace* and their names.
@@ -72,6 +73,7 @@ def read_images(
         content: What content needs what.
         snapshotter: Whose snapshots are their layers.
         configuration: Gives the configuration with a digest; None where it cannot be had.
+        configurations_of: Gives the digests of the configurations that a manifest or an index names.
         chain_below: Gives the layers from the base up to the one that a snapshot's key names.
         familiar: Whether names are written as Docker does, ``alpine`` for ``docker.io/library/alpine``.
     """
@@ -88,6 +90,7 @@ def read_images(
             for digest in blobs
             if (top := next(iter(content.blobs[digest].needs_snapshots(snapshotter)), None)) is not None
         ]
+        platforms = platforms or list(_unlabelled(namespace, snapshotter, configuration, configurations_of(target)))
         image = _image(ImageID(target), records, platforms, blobs)
         images[image.image_id] = image
         diff_ids.update(
@@ -97,6 +100,21 @@ def read_images(
             reference for record in records for reference in parse_name(record.name, target, familiar=familiar)
         )
     return Images(images=images, references=tuple(sorted(references)), diff_ids=diff_ids)
+
+
+def _unlabelled(
+    namespace: Namespace,
+    snapshotter: str,
+    configuration: Callable[[str], Configuration | None],
+    digests: Iterable[str],
+) -> Iterator["_Platform"]:
+    """The platforms that are unpacked though no label says so: ``docker load`` sets none where it finds all snapshots
+    of an image that was just removed."""
+    there = namespace.snapshots.get(snapshotter, {})
+    for digest in digests:
+        told = configuration(digest) if digest in namespace.blobs else None
+        if told is not None and told.diff_ids and chain_ids(told.diff_ids)[-1] in there:
+            yield _Platform.of(digest, told, ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

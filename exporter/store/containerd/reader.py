@@ -22,7 +22,7 @@ from exporter.store.buildkit import BuildCache, BuildCacheReader
 from exporter.store.catalog import Problem, Store
 from exporter.store.containerd.build import Gone, Namesake, Reading, build_store
 from exporter.store.containerd.containers import StatusReader
-from exporter.store.containerd.content import ConfigurationReader
+from exporter.store.containerd.content import ConfigurationReader, configurations_named
 from exporter.store.containerd.directories import SnapshotDirectories
 from exporter.store.containerd.metadata import Metadata, MetadataReader, Namespace
 from exporter.store.containerd.roots import MEASURABLE, ContainerdRoot, cache_database
@@ -142,7 +142,13 @@ class ContainerdReader:
                 def configuration(digest: str) -> Configuration | None:
                     return read(blobs, digest, own)
 
-                store = build_store(reading, namesake, configuration, now=scan.now)
+                store = build_store(
+                    reading,
+                    namesake,
+                    configuration,
+                    configurations_of=lambda digest: configurations_named(blobs, digest),
+                    now=scan.now,
+                )
         return dataclasses.replace(store, problems=(*store.problems, *own.problems))
 
     def _started(self, root: ContainerdRoot) -> float:

@@ -145,6 +145,16 @@ def test_an_image_that_is_not_unpacked_has_no_layers(tmp_path: Path) -> None:
     assert store.problems == ()
 
 
+def test_an_image_that_is_unpacked_though_no_label_says_so(tmp_path: Path) -> None:
+    """Its topmost snapshot is there, as after a ``docker load`` of what was just removed: it has its layers."""
+    builder = kubernetes(tmp_path)
+    target, _ = builder.manifest("k8s.io", "base", "web", architecture="arm64", unpack=False)
+    builder.image("k8s.io", "docker.io/library/loaded:1", target)
+    builder.write()
+    store = store_of(scan(containerd=tmp_path), "containerd/k8s.io")
+    assert list(store.images[ImageID(target)].chain_ids) == chain_ids([sha256(b"base"), sha256(b"web")])
+
+
 def test_an_image_of_two_platforms_has_the_layers_of_both(tmp_path: Path) -> None:
     """One name, one image; each platform has a topmost layer."""
     builder = kubernetes(tmp_path)
