@@ -175,7 +175,8 @@ def _write(life: Life) -> str:
         ],
         3,
     )
-    life.docker.cli("exec", name, "sh", "-c", "; ".join(scripts))
+    # Not every engine makes the working directory that a container is to have.
+    life.docker.cli("exec", "--workdir=/", name, "sh", "-c", "; ".join(scripts))
     return f"in {name}: {'; '.join(scripts)}"
 
 
