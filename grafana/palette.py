@@ -21,6 +21,7 @@ OWNERS: Final[Mapping[str, str]] = {
 
 AREAS: Final[Mapping[str, str]] = {
     "layers": "#3274D9",
+    "content": "#1F4E99",
     "containers": "#FF9830",
     "volumes": "#37872D",
     "build": "#A352CC",
