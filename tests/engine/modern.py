@@ -30,11 +30,15 @@ mount -t proc proc "$0/proc"
 mount --rbind /sys "$0/sys"
 mount --rbind /dev "$0/dev"
 mount -t tmpfs tmpfs "$0/run"
-mkdir -p "$0$1"
+mkdir -p "$0$1" "$0/run/host"
 mount --bind "$1" "$0$1"
 shift
-exec chroot "$0" "$@"
+cd "$0"
+pivot_root . run/host
+exec chroot . /bin/sh -c 'umount --lazy /run/host && exec "$@"' sh "$@"
 """
+"""The directory becomes the root of the daemon's mount namespace. With chroot alone the host's would stay that, and what
+``docker exec`` runs is put at the root of a container's namespace: it would run on the host's files."""
 
 
 @contextlib.contextmanager

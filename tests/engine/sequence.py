@@ -175,8 +175,9 @@ def _write(life: Life) -> str:
         ],
         3,
     )
-    # Not every engine makes the working directory that a container is to have.
-    life.docker.cli("exec", "--workdir=/", name, "sh", "-c", "; ".join(scripts))
+    # Not every engine makes the working directory that a container is to have. These images have no /usr, and a host
+    # has one: should an engine ever run this anywhere but in the container, it does nothing.
+    life.docker.cli("exec", "--workdir=/", name, "sh", "-c", "; ".join(["[ ! -e /usr ] || exit 99", *scripts]))
     return f"in {name}: {'; '.join(scripts)}"
 
 
