@@ -37,7 +37,7 @@ cd "$0"
 pivot_root . run/host
 exec chroot . /bin/sh -c 'umount --lazy /run/host && exec "$@"' sh "$@"
 """
-"""The directory becomes the root of the daemon's mount namespace. With chroot alone the host's would stay that, and what
+"""The directory becomes the root of the mount namespace. With chroot alone the host's root would stay that, and what
 ``docker exec`` runs is put at the root of a container's namespace: it would run on the host's files."""
 
 
