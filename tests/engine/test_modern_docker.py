@@ -11,14 +11,19 @@ from random import Random, SystemRandom
 import pytest
 
 from exporter.survey import Survey
-from tests.engine.agreement import problems_of, store_report, survey_of
+from tests.engine.agreement import problems_of, store_report, survey_of, told_by_engine
 from tests.engine.conftest import Tell
+from tests.engine.docker import Docker
 from tests.engine.images import BASE, build
 from tests.engine.modern import ModernDocker, unpacked
 from tests.engine.modern_agreement import NAME, agree
+from tests.engine.processes import delete
+from tests.engine.scraped import expected_of_scrape, populate, told_by_scrape
 from tests.engine.sequence import Life
 from tests.engine.test_areas import du
+from tests.engine.test_lifecycle import scrape
 from tests.engine.test_reclaimable import PRUNES
+from tests.service.exporters import running
 
 STEPS = int(os.environ.get("LAYERSTORE_STEPS", "15"))
 SEED = os.environ.get("LAYERSTORE_SEED")
@@ -87,6 +92,27 @@ def test_a_switch_leaves_the_other_store_to_be_seen(docker: ModernDocker, tell: 
     again = survey_of(docker).whole_report()
     assert [store_report(again, name).store.active for name in (NAME, "overlay2")] == [True, False]
     tell(Counter(stores=6) + agree(docker, survey_of(docker)))
+
+
+def test_an_upgrade_beside_an_exporter_that_stays(distribution: Path, tmp_path: Path, tell: Tell) -> None:
+    """A root that an older Docker made is taken over by the newer one. The exporter, started before and not told, has
+    the newer one's figures soon, with what is made in it; nothing is lost and nothing is wrong."""
+    with ModernDocker(distribution, in_containerd=False) as newer:
+        newer.stop()
+        delete(newer.data_root)
+        with Docker(data_root=newer.data_root) as older:
+            populate(older)
+        with running(tmp_path, newer.data_root, "--scan.interval=500ms") as exporter:
+            exporter.wait_until(exporter.is_ready)
+            newer.start()
+            newer.cli("create", "--network=none", "--name=newcomer", "base", "true")
+            expected = expected_of_scrape(told_by_engine(newer))
+            exporter.wait_until(lambda: told_by_scrape(scrape(exporter)) == expected)
+            assert expected["containers"] == {"created": 2, "exited": 3}
+            assert "newcomer" in scrape(exporter).text
+            assert set(scrape(exporter).samples["layerstore_integrity_problems"].values()) == {0.0}
+            assert exporter.end() == 0
+        tell(Counter({what: len(figures) for what, figures in expected.items()}))
 
 
 WRITE = "head -c 400000 /dev/urandom > /written"
