@@ -14,7 +14,7 @@ from prometheus_client.core import Metric
 from exporter import __version__
 from exporter.account.report import Report
 from exporter.clock import SystemClock
-from exporter.confine import renounce_writing
+from exporter.confine.renounce import renounce_writing
 from exporter.daemon import Daemon
 from exporter.disk import Disk
 from exporter.export.exposition import Exposition, process_families
@@ -173,10 +173,11 @@ def _confine(state_path: str | None) -> None:
     """Before any thread is started: each gives up for itself, and for those that it starts."""
     outcome = renounce_writing(but_in=None if state_path is None else str(Path(state_path).parent))
     log = structlog.get_logger()
-    if outcome.version:
-        log.debug("no file but the state file can be written from now on", landlock=outcome.version)
+    refused = {name: why for name in ("landlock", "seccomp") if (why := getattr(outcome, name))}
+    if refused:
+        log.info("the kernel does not keep this process from all changes of files", **refused)
     else:
-        log.info("the kernel does not keep this process from writing files", landlock=outcome.refused)
+        log.debug("no file but the state file can be changed from now on")
 
 
 def _own_families(vitals: Vitals) -> Callable[[], Iterable[Metric]]:

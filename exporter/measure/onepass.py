@@ -6,7 +6,7 @@ import os
 import stat
 
 from exporter.measure.bound import Bound
-from exporter.measure.descent import Descent, is_gone
+from exporter.measure.descent import HELD, Descent, is_gone
 from exporter.measure.growers import Growers
 from exporter.measure.listing import BATCH, BLOCK, NEVER, Found, look
 from exporter.measure.table import Directory, Linked, Table
@@ -218,6 +218,9 @@ class OnePass:
         if not self._levels:
             return
         depth = self._descent.leave()
+        if depth >= HELD:
+            # The way up costs system calls there too, and may be long: it rests and ends like the way down.
+            self._bound(0)
         while len(self._levels) > depth + 1:
             self._missed.vanished += len(self._levels.pop().names)
         parent = self._levels[-1]

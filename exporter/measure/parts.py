@@ -203,6 +203,9 @@ class _Walk(Generic[P]):
         if not self._levels:
             return
         depth = self._descent.leave()
+        if depth >= HELD:
+            # The way up costs system calls there too, and may be long: it rests and ends like the way down.
+            self._bound(0)
         while len(self._levels) > depth + 1:
             self._part(left.part).found.vanished += len(self._levels.pop().names)
 

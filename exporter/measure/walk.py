@@ -197,6 +197,9 @@ class Walk:
         if not self._levels:
             return
         depth = self._descent.leave()
+        if depth >= HELD:
+            # The way up costs system calls there too, and may be long: it rests and ends like the way down.
+            self._bound(0)
         while len(self._levels) > depth + 1:
             self._found.vanished += len(self._levels.pop().names)
 

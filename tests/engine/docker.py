@@ -6,14 +6,14 @@ import json
 import os
 import socket
 import subprocess
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from tests.engine.processes import Daemon, ProcessError, delete, run
+from tests.engine.server import Server
 from tests.requirements import required, required_root
 
 CLIENT = "/usr/bin/docker"
@@ -22,8 +22,8 @@ DAEMON = "/usr/sbin/dockerd"
 API_VERSION = "v1.41"
 
 
-class Docker:
-    """A Docker daemon that is started on entering the context, and ended and deleted on leaving it.
+class Docker(Server):
+    """A Docker daemon; a shutdown ends its containers too.
 
     Args:
         driver: The graph driver.
@@ -31,9 +31,12 @@ class Docker:
         remapped_to: Give containers user namespaces, in which their root is this user and group of the host.
     """
 
+    name = "docker"
+
     def __init__(
         self, *, driver: str = "overlay2", data_root: Path | None = None, remapped_to: int | None = None
     ) -> None:
+        super().__init__()
         required_root()
         self._client, self._program = required(CLIENT), required(DAEMON)
         for needed in ("containerd", "runc"):
@@ -41,56 +44,22 @@ class Docker:
         self._driver = driver
         self._remapped_to = remapped_to
         self._given_data_root = data_root
-        self._daemon: Daemon | None = None
-        self._root: Path | None = None
-
-    @property
-    def root(self) -> Path:
-        """The directory that holds everything of this daemon's, but for a given data root."""
-        if self._root is None:
-            raise ProcessError("the daemon has not been started")
-        return self._root
 
     @property
     def data_root(self) -> Path:
         """What ``docker info`` calls Docker Root Dir."""
         return self._given_data_root or self.root / "data"
 
-    @property
-    def daemon(self) -> Daemon:
-        if self._daemon is None:
-            raise ProcessError("the daemon is not running")
-        return self._daemon
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the daemon was started, and neither stopped nor killed since."""
-        return self._daemon is not None
-
-    def __enter__(self) -> Self:
-        self._root = Path(tempfile.mkdtemp(prefix="layerstore-docker-"))
-        try:
-            self.start()
-        except BaseException:
-            self._clean_up()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._clean_up()
-
     def _clean_up(self) -> None:
         # Most containers here ignore the signal that asks them to end, and the engine would give each ten seconds.
         with contextlib.suppress(OSError, http.client.HTTPException, ProcessError):
             for container in self.api("/containers/json"):
                 self.api(f"/containers/{container['Id']}/kill", method="POST")
-        self.stop()
-        delete(self.root)
+        super()._clean_up()
 
-    def start(self) -> None:
-        """Start the daemon and wait until it answers: also again, on the same root, after a stop or a kill."""
+    def _run(self) -> Daemon:
         remapping = self._remapping()
-        self._daemon = Daemon(
+        return Daemon(
             *remapping,
             self._program,
             f"--data-root={self.data_root}",
@@ -105,7 +74,6 @@ class Docker:
             *(["--userns-remap=daemon"] if remapping else []),
             log=self.root / "daemon.log",
         )
-        self._daemon.wait_until(self._answers)
 
     def _remapping(self) -> list[str]:
         """A command that shows the daemon, and it alone, files that say which users and groups it may map to."""
@@ -117,12 +85,6 @@ class Docker:
         self.root.chmod(0o711)
         mount = 'mount --bind "$0" /etc/subuid && mount --bind "$0" /etc/subgid && exec "$@"'
         return ["/bin/sh", "-c", mount, str(subordinate)]
-
-    def stop(self) -> None:
-        """End the daemon, and its containers with it, as a shutdown does."""
-        if self._daemon is not None:
-            self._daemon.end()
-            self._daemon = None
 
     def kill(self) -> None:
         """End the daemon and its containers as a power cut does: the data root stays as it is at this moment.
@@ -191,42 +153,27 @@ class Docker:
             return False
 
 
-class Registry:
+class Registry(Server):
     """Docker's own registry on a free loopback port, which an engine speaks to without TLS."""
 
+    name = "registry"
+
     def __init__(self) -> None:
+        super().__init__()
         required_root()
         self._program = required("/usr/bin/docker-registry")
-        self._daemon: Daemon | None = None
-        self._root: Path | None = None
         self.address = ""
         """``127.0.0.1:<port>``: the first part of the names of its repositories."""
 
-    def __enter__(self) -> Self:
-        self._root = Path(tempfile.mkdtemp(prefix="layerstore-registry-"))
+    def _run(self) -> Daemon:
         self.address = f"127.0.0.1:{free_port()}"
-        configuration = self._root / "config.yml"
+        configuration = self.root / "config.yml"
         configuration.write_text(
             "version: 0.1\n"
-            f"storage: {{filesystem: {{rootdirectory: {self._root}/data}}, delete: {{enabled: true}}}}\n"
+            f"storage: {{filesystem: {{rootdirectory: {self.root}/data}}, delete: {{enabled: true}}}}\n"
             f"http: {{addr: '{self.address}'}}\n"
         )
-        try:
-            self._daemon = Daemon(self._program, "serve", str(configuration), log=self._root / "daemon.log")
-            self._daemon.wait_until(self._answers)
-        except BaseException:
-            self._clean_up()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._clean_up()
-
-    def _clean_up(self) -> None:
-        if self._daemon is not None:
-            self._daemon.end()
-        if self._root is not None:
-            delete(self._root)
+        return Daemon(self._program, "serve", str(configuration), log=self.root / "daemon.log")
 
     def _answers(self) -> bool:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -4,12 +4,11 @@ Units are not only looked at but run, by the manager that they are written for. 
 namespace, as a host does: the engine's root is ``/var/lib/docker`` there, and mounts of containers come and go in it.
 """
 
-import tempfile
 from pathlib import Path
-from typing import Self
 
 from tests.engine.docker import Docker
-from tests.engine.processes import Daemon, ProcessError, delete, run
+from tests.engine.processes import Daemon, ProcessError, run
+from tests.engine.server import Server
 from tests.requirements import required
 
 REPOSITORY = Path(__file__).parents[2]
@@ -17,8 +16,8 @@ SOURCE, WHEELS, DOCKER_ROOT = "/src", "/wheels", "/var/lib/docker"
 """Where the machine has the repository, the packages that an installation is made of, and the engine's root."""
 
 
-class Machine:
-    """Debian, started on entering the context. What is written in it is gone afterwards.
+class Machine(Server):
+    """Debian. What is written in it is gone afterwards.
 
     Args:
         tree: What :func:`tests.engine.debian.make_debian` made; it is not changed.
@@ -26,15 +25,15 @@ class Machine:
         wheels: A directory of Python packages.
     """
 
+    name = "machine"
+
     def __init__(self, tree: Path, *, docker: Docker, wheels: Path) -> None:
+        super().__init__()
         self._tree = tree
         self._docker = docker
         self._wheels = wheels
-        self._daemon: Daemon | None = None
-        self._root: Path | None = None
 
-    def __enter__(self) -> Self:
-        self._root = Path(tempfile.mkdtemp(prefix="layerstore-machine-"))
+    def _run(self) -> Daemon:
         in_engines_place = [required("nsenter"), f"--target={self._docker.daemon.pid}", "--mount", "--"]
         beside_it = [required("unshare"), "--mount", "--propagation", "slave"]
         boot = [
@@ -52,25 +51,15 @@ class Machine:
             f"--bind-ro={self._wheels}:{WHEELS}",
             f"--bind={self._docker.data_root}:{DOCKER_ROOT}",
         ]
-        self._daemon = Daemon(*in_engines_place, *beside_it, *boot, log=self._root / "console.log")
-        try:
-            self._daemon.wait_until(self._is_up)
-        except BaseException:
-            self._clean_up()
-            raise
-        return self
+        return Daemon(*in_engines_place, *beside_it, *boot, log=self.root / "console.log")
 
-    def __exit__(self, *_: object) -> None:
-        self._clean_up()
-
-    def _clean_up(self) -> None:
+    def stop(self) -> None:
+        """Shut it down. Nothing here depends on how: it is not waited for long."""
         if self._daemon is not None:
-            # It shuts down as a machine does, which nothing here depends on: no longer than that.
             self._daemon.end(seconds=5)
-        if self._root is not None:
-            delete(self._root)
+            self._daemon = None
 
-    def _is_up(self) -> bool:
+    def _answers(self) -> bool:
         try:
             return self.run("systemctl", "is-system-running", "--wait") != ""
         except ProcessError as error:
@@ -104,15 +93,14 @@ class Machine:
         """The machine's systemd, as the tests see it.
 
         Raises:
-            ProcessError: if it has not been started yet.
+            ProcessError: if it is not running, or has not come so far yet.
         """
-        if self._daemon is None:
-            raise ProcessError("the machine has not been started")
+        started = self.daemon.pid
         for status in Path("/proc").glob("[0-9]*/status"):
             try:
                 lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if lines["PPid"].strip() == str(self._daemon.pid) and lines["NSpid"].split()[1:] == ["1"]:
+            if lines["PPid"].strip() == str(started) and lines["NSpid"].split()[1:] == ["1"]:
                 return int(lines["Pid"])
         raise ProcessError("the machine has no first process yet")

@@ -91,8 +91,7 @@ class ModernDocker(Docker):
                 archive.extractall(context, filter="data")
             return super().cli(*args[:-1], context, env=env)
 
-    def start(self) -> None:
-        """Start the daemon and wait until it answers: also again, on the same root."""
+    def _run(self) -> Daemon:
         configuration = self.root / "daemon.json"
         configuration.write_text(json.dumps({"features": {"containerd-snapshotter": self.in_containerd}}))
         daemon = [
@@ -109,5 +108,4 @@ class ModernDocker(Docker):
             "--ip-forward=false",
         ]
         enter = ["/bin/sh", "-c", _ENTER, str(self._distribution), str(self.root)]
-        self._daemon = Daemon(*enter, *daemon, log=self.root / "daemon.log")
-        self._daemon.wait_until(self._answers)
+        return Daemon(*enter, *daemon, log=self.root / "daemon.log")

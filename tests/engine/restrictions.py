@@ -142,7 +142,7 @@ def main() -> None:
     root, manner = sys.argv[1:]
     await_container(root)
     if manner == "confined":
-        from exporter.confine import renounce_writing  # noqa: PLC0415 - as installed, where it is asked for
+        from exporter.confine.renounce import renounce_writing  # noqa: PLC0415 - as installed, where it is asked for
 
         renounce_writing(but_in=os.environ["STATE_DIRECTORY"])
     told = {

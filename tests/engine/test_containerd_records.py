@@ -51,7 +51,7 @@ def start(containerd: Containerd, image: str, name: str) -> None:
     containerd.ctr(
         "run",
         "--runc-root",
-        f"{containerd.root}/runc",
+        f"{containerd.data_root}/runc",
         "--detach",
         *labels,
         "--snapshotter",
@@ -104,7 +104,7 @@ def _agree_on_records(containerd: Containerd, namespace: Namespace) -> Counter[s
     assert images == {image.name: (image.media_type, image.digest) for image in namespace.images.values()}
 
     blobs = set(containerd.ctr("content", "ls", "--quiet", namespace=namespace.name).split())
-    stored = containerd.root / "io.containerd.content.v1.content/blobs/sha256"
+    stored = containerd.data_root / "io.containerd.content.v1.content/blobs/sha256"
     sizes = {blob: (stored / blob.removeprefix("sha256:")).stat().st_size for blob in blobs}
     assert sizes == {blob.digest: blob.size for blob in namespace.blobs.values()}
 

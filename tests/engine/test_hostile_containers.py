@@ -189,7 +189,9 @@ def costing(watched: Watched, tell: Tell, counts: Counter[str]) -> Iterator[None
     slowest = statistics.quantiles(scrapes, n=100, method="inclusive")[98]
     scrape = watched.exporter.scrape()
     length = time.monotonic() - began
+    counts["scrapes"] = len(scrapes)
     counts["ms_of_a_scrape_at_p99"] = round(slowest * 1000)
+    counts["ms_of_the_slowest_scrape"] = round(max(scrapes) * 1000)
     counts["promille_of_a_core"] = round((cpu_of(watched.exporter) - cpu) / length * 1000)
     tell(counts)
     assert watched.scraper.failures == []

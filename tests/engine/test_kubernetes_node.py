@@ -46,7 +46,7 @@ def containerd() -> Iterator[Containerd]:
 
 def survey_of(containerd: Containerd) -> Survey:
     """A survey of this containerd alone."""
-    return Survey([Root(path=str(containerd.root), engine=CONTAINERD)])
+    return Survey([Root(path=str(containerd.data_root), engine=CONTAINERD)])
 
 
 class Life:
@@ -166,7 +166,7 @@ def _compare(containerd: Containerd, survey: Survey) -> Counter[str]:
 
 
 def _adds_up(containerd: Containerd, report: Report, found: StoreReport) -> None:
-    assert sum(sum(store.areas.values()) for store in report.stores) == du(containerd.root)
+    assert sum(sum(store.areas.values()) for store in report.stores) == du(containerd.data_root)
     assert found.ownership is not None
     owned = found.ownership.allocated(found.directory_allocated)
     assert sum(owned.values()) == du(found.store.directory_root)
@@ -197,7 +197,7 @@ def test_every_step_of_a_random_life(containerd: Containerd, tell: Tell) -> None
 def test_no_catalog_contradicts_itself(containerd: Containerd, tell: Tell) -> None:
     """Read without a pause beside a node at work, each catalog is one in which every layer and every upper layer has
     what it lies on, every directory one owner, and nothing that is wrong. ``LAYERSTORE_READINGS`` makes it longer."""
-    records = RecordSurvey([Root(path=str(containerd.root), engine=CONTAINERD)])
+    records = RecordSurvey([Root(path=str(containerd.data_root), engine=CONTAINERD)])
     life = Life(containerd, Random(1))  # noqa: S311 - any life does
     done, failed = threading.Event(), list[BaseException]()
 
@@ -244,7 +244,7 @@ def test_a_container_as_the_kubelet_labels_it(containerd: Containerd) -> None:
     assert (store.engine, store.driver, store.root, store.active) == (
         "containerd",
         "overlayfs",
-        str(containerd.root),
+        str(containerd.data_root),
         True,
     )
     assert (container.image_id in store.images, container.state) == (True, ContainerState.RUNNING)
@@ -279,7 +279,7 @@ def test_a_change_is_seen_without_waiting_for_the_next_scan(containerd: Containe
     however seldom the records are read; nothing of what is gone is left."""
     containerd.ctr("image", "import", "-", stdin=tarball(NAMES[0])[0])
     (tmp_path / "no docker").mkdir()
-    flags = ["--path.containerd-root", str(containerd.root), "--path.docker-root", str(tmp_path / "no docker")]
+    flags = ["--path.containerd-root", str(containerd.data_root), "--path.docker-root", str(tmp_path / "no docker")]
     with exporter(*flags, "--scan.interval=1h", log=tmp_path / "log") as address:
 
         def told() -> str:

@@ -40,7 +40,7 @@ def test_a_runaway_pod_is_told_in_time(tmp_path: Path) -> None:
         alertmanager(webhook, directory=tmp_path) as manager,
     ):
         _run(containerd)
-        flags = ["--path.containerd-root", str(containerd.root), "--path.docker-root", str(tmp_path / "no docker")]
+        flags = ["--path.containerd-root", str(containerd.data_root), "--path.docker-root", str(tmp_path / "no docker")]
         flags += ["--scan.interval=1s", "--scan.cpu-budget=50%"]
         with (
             exporter(*flags, log=tmp_path / "node.log") as node,
@@ -88,6 +88,6 @@ def _run(containerd: Containerd) -> None:
     """A container that writes when it is told to, with a kubelet's labels."""
     containerd.ctr("image", "import", "-", stdin=tarball(IMAGE)[0])
     labels = [part for label, value in POD.items() for part in ("--label", f"{label}={value}")]
-    runc = ["--runc-root", f"{containerd.root}/runc"]
+    runc = ["--runc-root", f"{containerd.data_root}/runc"]
     script = ["/bin/busybox", "sh", "-c", WRITER]
     containerd.ctr("run", *runc, "--detach", *labels, "--snapshotter", SNAPSHOTTER, IMAGE, NAME, *script)

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from exporter.measure.descent import HELD
-from exporter.measure.listing import BATCH
 from exporter.measure.usage import Usage
 from exporter.measure.walk import measure
 from tests.requirements import required_root
@@ -132,16 +131,6 @@ def test_a_directory_of_very_many_directories_is_measured_whole(top: Path) -> No
         (top / f"directory{number}").mkdir()
     assert by_system(top) == usage(top)
     assert measure(str(top)).directories == 4201
-
-
-def test_a_large_directory_lets_pace_have_its_say_in_between(top: Path) -> None:
-    """So that a stop does not wait for its end."""
-    for number in range(1000):
-        (top / f"file{number}").touch()
-    calls: list[int] = []
-    measure(str(top), pace=calls.append)
-    assert sum(calls) == 1000
-    assert max(calls) <= BATCH
 
 
 def test_what_pace_raises_ends_the_walk_and_leaves_nothing_open(top: Path) -> None:
