@@ -9,7 +9,8 @@ from exporter.clock import Clock
 from exporter.measure.pair import measure_all
 from exporter.measure.tracker import Tracker
 from exporter.measure.walk import Walked
-from exporter.store.catalog import Catalog, ContainerID
+from exporter.store.catalog import Catalog
+from exporter.store.entries import ContainerID
 from exporter.uppers import Key, UpperBook, uppers_of
 
 Progress = Callable[[int, int, str], None]

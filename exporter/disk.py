@@ -19,7 +19,8 @@ from exporter.measure.listing import Pace, unhurried
 from exporter.measure.memory import Memory
 from exporter.measure.records import RecordSizes
 from exporter.measure.walk import Walked
-from exporter.store.catalog import CacheID, Catalog, ContainerID, Store
+from exporter.store.catalog import Catalog, Store
+from exporter.store.entries import CacheID, ContainerID
 from exporter.vitals import Reason, Stage, Vitals
 
 

@@ -5,16 +5,13 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from exporter.account.inspect import containers_of, find, look
-from exporter.export.text import (
-    check_json,
-    inspection_json,
-    print_check,
-    print_inspection,
-    print_report,
-    progress_bar,
-    report_json,
-)
+from exporter.account.inspect.files import look
+from exporter.account.inspect.find import containers_of, find
+from exporter.export.text.check import print_check
+from exporter.export.text.documents import check_json, inspection_json, report_json
+from exporter.export.text.glance import print_report
+from exporter.export.text.inspection import print_inspection
+from exporter.export.text.progress import progress_bar
 from exporter.store.detect import Root
 from exporter.survey import Survey
 

@@ -18,7 +18,8 @@ from exporter.confine.renounce import renounce_writing
 from exporter.daemon import Daemon
 from exporter.disk import Disk
 from exporter.export.exposition import Exposition, process_families
-from exporter.export.metrics import families, vitals_families
+from exporter.export.metrics.own import vitals_families
+from exporter.export.metrics.report import families
 from exporter.export.site import Site
 from exporter.export.web import WebServer
 from exporter.export.webconfig.policy import OPEN, Policy
@@ -30,7 +31,8 @@ from exporter.settings import DOCKER_ROOT, ServeSettings, shown
 from exporter.store.detect import CONTAINERD, Root
 from exporter.survey import RecordSurvey
 from exporter.vitals import Vitals
-from exporter.watch import Hints, Watch
+from exporter.watch.hints import Hints
+from exporter.watch.observer import Watch
 
 FRESH = 0.1
 """Seconds for which the exporter's own figures serve again: reading them costs more than all else of a scrape."""

@@ -19,9 +19,10 @@ from exporter.measure.containerlogs import container_log_allocated
 from exporter.measure.figures import UNKNOWN
 from exporter.measure.memory import Memory
 from exporter.measure.walk import Walked
-from exporter.store.catalog import Catalog, ContainerID, Problem, Store
+from exporter.store.catalog import Catalog, Problem, Store
 from exporter.store.containerd.roots import ContainerdRoot
 from exporter.store.detect import DAEMON_CONFIG, Location, Root
+from exporter.store.entries import ContainerID
 from exporter.store.scanner import Scanner
 from exporter.uppers import Key
 from exporter.vitals import Vitals
@@ -230,6 +231,3 @@ class Survey:
         if growth is None:
             return once(uppers, walked, at=self._clock.now()), walked
         return twice(uppers, apart=growth, clock=self._clock, progress=progress), walked
-
-
-__all__ = ["Progress", "RecordSurvey", "Root", "Survey", "silent", "summarize"]

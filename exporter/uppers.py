@@ -11,7 +11,8 @@ from exporter.account.surge import Surge, Surges
 from exporter.clock import Clock
 from exporter.measure.schedule import Tree
 from exporter.measure.tracker import Pass
-from exporter.store.catalog import CacheID, Catalog, Container, ContainerID, ContainerState, Store
+from exporter.store.catalog import Catalog, Store
+from exporter.store.entries import CacheID, Container, ContainerID, ContainerState
 
 Key = tuple[str, ContainerID]
 """A store's name and a container's ID."""

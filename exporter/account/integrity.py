@@ -14,19 +14,8 @@ A container whose image was removed by ``docker rmi --force`` is no damage: it k
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from exporter.account.ownership import is_left, leaked_mounts, named_directories
-from exporter.store.catalog import (
-    CacheID,
-    ChainID,
-    ContainerID,
-    Directory,
-    Layer,
-    Layout,
-    Problem,
-    ProblemKind,
-    Source,
-    Store,
-    short_id,
-)
+from exporter.store.catalog import Layout, Problem, ProblemKind, Source, Store
+from exporter.store.entries import CacheID, ChainID, ContainerID, Directory, Layer, short_id
 
 REMOVED = 3600.0
 """Seconds after which a layer's removal did not just take long, but failed."""

@@ -4,7 +4,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from exporter.store.catalog import CacheID
+from exporter.store.entries import CacheID
 
 
 class Owner(enum.StrEnum):

@@ -21,16 +21,8 @@ from dataclasses import dataclass
 
 from exporter.account.owners import DRIVER_DIRECTORY, Doubt, Owner, Ownership
 from exporter.account.readonly import named_read_only
-from exporter.store.catalog import (
-    CacheID,
-    ContainerID,
-    ContainerState,
-    Directory,
-    Layout,
-    Mount,
-    Source,
-    Store,
-)
+from exporter.store.catalog import Layout, Source, Store
+from exporter.store.entries import CacheID, ContainerID, ContainerState, Directory, Mount
 
 MARGIN = 1.0
 """Seconds that a directory must be older than the engine's start."""

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from exporter.account.owners import Owner
 from exporter.account.sharing import chain
-from exporter.store.catalog import CacheID, ChainID, Store
+from exporter.store.catalog import Store
+from exporter.store.entries import CacheID, ChainID
 
 
 def named_read_only(store: Store) -> Iterator[tuple[CacheID, Owner]]:

@@ -30,7 +30,8 @@ from dataclasses import dataclass
 from exporter.account.owners import Owner, Ownership
 from exporter.account.ownership import mounts_of_containers
 from exporter.account.sharing import tagged_images
-from exporter.store.catalog import CacheID, ChainID, ContainerState, ImageID, Layout, Source, Store
+from exporter.store.catalog import Layout, Source, Store
+from exporter.store.entries import CacheID, ChainID, ContainerState, ImageID
 
 
 class Kind(enum.StrEnum):

@@ -9,7 +9,8 @@ from exporter.account.owners import Ownership
 from exporter.measure.filesystem import Filesystem
 from exporter.measure.growers import Grower
 from exporter.measure.usage import Usage
-from exporter.store.catalog import CacheID, Catalog, ChainID, ContainerID, ImageID, Problem, Store
+from exporter.store.catalog import Catalog, Problem, Store
+from exporter.store.entries import CacheID, ChainID, ContainerID, ImageID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

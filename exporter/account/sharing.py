@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from exporter.account.report import ImageUse, LayerTotal, LayerUse
-from exporter.store.catalog import ChainID, Image, ImageID, Layer, Layout, Store
+from exporter.store.catalog import Layout, Store
+from exporter.store.entries import ChainID, Image, ImageID, Layer
 
 IMAGE_STATES = ("tagged", "dangling", "intermediate")
 LAYER_USAGES = ("shared", "exclusive", "unreferenced")

@@ -7,7 +7,8 @@ from exporter.account.owners import Ownership
 from exporter.account.report import StoreReport, Upper
 from exporter.account.sharing import head_images, image_states, image_uses, layer_totals, layer_uses
 from exporter.measure.figures import UNKNOWN, Figures
-from exporter.store.catalog import ContainerID, Store
+from exporter.store.catalog import Store
+from exporter.store.entries import ContainerID
 
 
 def store_report(

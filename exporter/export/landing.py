@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from exporter import __version__
 from exporter.account.report import Report, StoreReport, Upper
 from exporter.export.metrics.family import label
-from exporter.store.catalog import Container, short_id
+from exporter.store.entries import Container, short_id
 from exporter.vitals import VitalsSnapshot
 
 TOP = 5

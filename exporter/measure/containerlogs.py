@@ -14,7 +14,7 @@ import errno
 import os
 import stat
 
-from exporter.store.catalog import ContainerID
+from exporter.store.entries import ContainerID
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOKS = 3

@@ -19,7 +19,8 @@ from exporter.measure.memory import Identity, Memory, Remembered, identity_of
 from exporter.measure.parts import Names, Parts, measure_parts
 from exporter.measure.usage import EMPTY, Usage
 from exporter.measure.walk import Walked
-from exporter.store.catalog import CacheID, ChainID, Directory, Store
+from exporter.store.catalog import Store
+from exporter.store.entries import CacheID, ChainID, Directory
 
 ITSELF = CacheID(".")
 """Stands for the blocks of the driver's directory itself."""

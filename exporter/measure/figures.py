@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from exporter.measure.filesystem import Filesystem
-from exporter.store.catalog import CacheID, ChainID
+from exporter.store.entries import CacheID, ChainID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

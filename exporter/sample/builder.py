@@ -17,7 +17,7 @@ from exporter.sample.graphdir import graph_driver
 from exporter.sample.imagedb import ImageDatabase, automatic_history, image_config, with_tag
 from exporter.sample.layerdb import LayerDatabase, LayerRecord, chain_id
 from exporter.sample.tree import Executable, File, Folder, Symlink, allocate, archive, beneath, write_tree
-from exporter.store.catalog import CacheID, ChainID, ContainerID, ContainerState, DiffID, ImageID, MountPoint
+from exporter.store.entries import CacheID, ChainID, ContainerID, ContainerState, DiffID, ImageID, MountPoint
 
 CREATED = "2026-01-01T00:00:00Z"
 """When everything was created whose creation time nobody gives."""
@@ -219,7 +219,7 @@ class StoreBuilder:
         Args:
             image: what it is made from.
             name: without the leading slash.
-            state: one of :class:`~exporter.store.catalog.ContainerState`.
+            state: one of :class:`~exporter.store.entries.ContainerState`.
             files: what it wrote into its upper layer.
             labels: the container's own, besides those of the image.
             log_driver: ``json-file``, ``local``, or any other.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from exporter.sample.disk import encode_json, hex_id, make_directory, replace_record, write_record
 from exporter.sample.imagedb import PATH, process_config
-from exporter.store.catalog import CacheID, ContainerID, ContainerState, ImageID, MountPoint
+from exporter.store.entries import CacheID, ContainerID, ContainerState, ImageID, MountPoint
 
 NEVER = "0001-01-01T00:00:00Z"
 """Go's zero time: what never happened."""

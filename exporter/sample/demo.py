@@ -11,7 +11,7 @@ from pathlib import Path
 from exporter.sample.builder import StoreBuilder
 from exporter.sample.leftovers import BuildCache, orphan
 from exporter.sample.tree import File, Symlink, Whiteout
-from exporter.store.catalog import ChainID, ContainerID, ImageID, MountPoint
+from exporter.store.entries import ChainID, ContainerID, ImageID, MountPoint
 
 _LOG = logging.getLogger(__name__)
 

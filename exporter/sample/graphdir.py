@@ -12,7 +12,7 @@ from typing import Protocol
 
 from exporter.sample.disk import make_directory, write_record
 from exporter.sample.tree import File, Folder, Whiteout, beneath, entries, write_tree
-from exporter.store.catalog import CacheID
+from exporter.store.entries import CacheID
 
 _LINK_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from exporter.sample.disk import encode_json, make_directory, replace_record
-from exporter.store.catalog import DiffID, ImageID
+from exporter.store.entries import DiffID, ImageID
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """The environment that an image has where nobody set any."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from exporter.sample.builder import StoreBuilder
 from exporter.sample.tree import File
-from exporter.store.catalog import ChainID, ImageID
+from exporter.store.entries import ChainID, ImageID
 
 _DEEPEST = 40
 """Layers in the longest chain; the engine itself stops at 128."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from exporter.sample.disk import hex_id, make_directory, write_record
 from exporter.sample.tree import Archive
-from exporter.store.catalog import CacheID, ChainID, DiffID
+from exporter.store.entries import CacheID, ChainID, DiffID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from exporter.sample.bolt import database
 from exporter.sample.builder import StoreBuilder
 from exporter.sample.disk import hex_id, write_record
 from exporter.sample.tree import File, archive
-from exporter.store.catalog import CacheID, ChainID, ContainerID, ImageID
+from exporter.store.entries import CacheID, ChainID, ContainerID, ImageID
 
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 

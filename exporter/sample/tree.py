@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from exporter.store.catalog import DiffID
+from exporter.store.entries import DiffID
 
 BLOCK = tarfile.BLOCKSIZE
 _MODIFIED = 1_767_225_600

@@ -20,7 +20,6 @@ from typing import Final, Generic, TypeVar, Union
 
 from exporter.store.boltfile import (
     BoltBusyError,
-    BoltError,
     Element,
     File,
     Identity,
@@ -30,19 +29,6 @@ from exporter.store.boltfile import (
     Pages,
     opened,
 )
-
-__all__ = [
-    "BoltBusyError",
-    "BoltError",
-    "Bucket",
-    "Identity",
-    "Limits",
-    "Memory",
-    "Transaction",
-    "Tree",
-    "identity",
-    "snapshot",
-]
 
 T = TypeVar("T")
 

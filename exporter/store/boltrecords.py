@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from exporter.store import bolt
+from exporter.store.boltfile import BoltBusyError, BoltError, Limits
 from exporter.store.catalog import Problem, ProblemKind
 from exporter.store.records import Malformed, quoted
 
@@ -79,7 +80,7 @@ class Records(Generic[T]):
     """
 
     def __init__(
-        self, parse: Callable[[bolt.Transaction, Faults], T], *, empty: T, limits: bolt.Limits | None = None
+        self, parse: Callable[[bolt.Transaction, Faults], T], *, empty: T, limits: Limits | None = None
     ) -> None:
         self._parse = parse
         self._empty = empty
@@ -98,9 +99,9 @@ class Records(Generic[T]):
             value, faults = self._memory.read(path)
         except FileNotFoundError:
             return Contents(value=self._empty, found=False)
-        except bolt.BoltBusyError:
+        except BoltBusyError:
             return Contents(value=self._empty, complete=False)
-        except bolt.BoltError as error:
+        except BoltError as error:
             unreadable = isinstance(error.__cause__, OSError)
             kind = ProblemKind.UNREADABLE_RECORD if unreadable else ProblemKind.MALFORMED_RECORD
             problem = Problem(path=path, kind=kind, reason=error.reason)

@@ -27,9 +27,11 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from exporter.store import bolt
+from exporter.store.boltfile import Limits
 from exporter.store.boltrecords import Faults, Parsed, Records
-from exporter.store.catalog import CacheID, ChainID, Problem
+from exporter.store.catalog import Problem
 from exporter.store.documents import Document, parse
+from exporter.store.entries import CacheID, ChainID
 from exporter.store.layerdb import cache_id
 from exporter.store.records import DIGEST, Malformed, ascii_text, digest, quoted
 
@@ -135,7 +137,7 @@ class BuildCache:
 class BuildCacheReader:
     """Reads ``buildkit/`` below an engine's root, each database anew only after something was committed to it."""
 
-    def __init__(self, *, limits: bolt.Limits | None = None) -> None:
+    def __init__(self, *, limits: Limits | None = None) -> None:
         self._snapshots: Records[Mapping[str, CacheSnapshot]] = Records(_snapshots, empty={}, limits=limits)
         self._records: Records[Mapping[str, CacheRecord]] = Records(_records, empty={}, limits=limits)
 

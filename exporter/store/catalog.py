@@ -1,6 +1,6 @@
 """The catalog: what an engine's own records say lies on this host, as frozen values.
 
-Nothing here touches a disk. What single records say is in ``exporter/store/entries.py``, and can be had from here.
+Nothing here touches a disk. What single records say is in ``exporter/store/entries.py``.
 """
 
 import enum
@@ -13,50 +13,15 @@ from exporter.store.entries import (
     ChainID,
     Container,
     ContainerID,
-    ContainerState,
-    DiffID,
     Directory,
-    HistoryEntry,
     Image,
     ImageID,
     Layer,
     Mount,
-    MountPoint,
     Reference,
     Removal,
-    Workload,
     WriteSet,
-    short_id,
 )
-
-__all__ = [
-    "Blob",
-    "CacheID",
-    "Catalog",
-    "ChainID",
-    "Container",
-    "ContainerID",
-    "ContainerState",
-    "DiffID",
-    "Directory",
-    "HistoryEntry",
-    "Image",
-    "ImageID",
-    "Layer",
-    "Layout",
-    "Mount",
-    "MountPoint",
-    "Places",
-    "Problem",
-    "ProblemKind",
-    "Reference",
-    "Removal",
-    "Source",
-    "Store",
-    "Workload",
-    "WriteSet",
-    "short_id",
-]
 
 
 class Source(enum.StrEnum):

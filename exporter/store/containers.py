@@ -9,16 +9,9 @@ import os
 import re
 from collections.abc import Iterable
 
-from exporter.store.catalog import (
-    Container,
-    ContainerID,
-    ContainerState,
-    ImageID,
-    MountPoint,
-    ProblemKind,
-    Workload,
-)
+from exporter.store.catalog import ProblemKind
 from exporter.store.documents import Document, parse
+from exporter.store.entries import Container, ContainerID, ContainerState, ImageID, MountPoint, Workload
 from exporter.store.records import (
     FILLED_IN,
     LARGE,

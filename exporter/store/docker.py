@@ -16,10 +16,11 @@ from contextlib import ExitStack
 from operator import is_
 
 from exporter.store.buildkit import BuildCache, BuildCacheReader
-from exporter.store.catalog import Container, ContainerID, Mount, Problem, ProblemKind, Source, Store
+from exporter.store.catalog import Problem, ProblemKind, Source, Store
 from exporter.store.containers import CONFIG, ContainerReader, engine_limit
 from exporter.store.detect import Location
 from exporter.store.engine import EngineClock
+from exporter.store.entries import Container, ContainerID, Mount
 from exporter.store.graphdir import SHORT_LINKS, DirectoryReader
 from exporter.store.imagedb import ImageReader
 from exporter.store.layerdb import LayerReader, MountReader

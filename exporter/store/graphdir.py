@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Mapping
 
-from exporter.store.catalog import CacheID, Directory
+from exporter.store.entries import CacheID, Directory
 from exporter.store.records import (
     LOST_AND_FOUND,
     Folder,

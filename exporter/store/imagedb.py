@@ -5,7 +5,7 @@ ID>/parent`` the image that a classic build or a commit started from. Both repla
 ``image/fs.go``.
 """
 
-from exporter.store.catalog import Image, ImageID
+from exporter.store.entries import Image, ImageID
 from exporter.store.imageconfig import checked_document, parse_configuration
 from exporter.store.layerdb import chain_ids
 from exporter.store.records import (

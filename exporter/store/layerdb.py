@@ -13,7 +13,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from exporter.store.catalog import CacheID, ChainID, DiffID, Layer, Mount, ProblemKind
+from exporter.store.catalog import ProblemKind
+from exporter.store.entries import CacheID, ChainID, DiffID, Layer, Mount
 from exporter.store.records import (
     FILLED_IN,
     Folder,

@@ -26,7 +26,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from exporter.store.catalog import CacheID, Directory
+from exporter.store.entries import CacheID, Directory
 
 _SEPARATOR = " - overlay "
 _LISTS = frozenset({"lowerdir", "lowerdir+", "datadir+"})

@@ -12,7 +12,7 @@ write sets never. Source: moby ``layer/filestore.go``, ``layer/layer_store.go``,
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from exporter.store.catalog import Removal, WriteSet
+from exporter.store.entries import Removal, WriteSet
 from exporter.store.layerdb import REMOVING, cache_id
 from exporter.store.records import Folder, Malformed, Scan, read_line
 

@@ -6,8 +6,8 @@
 
 from collections.abc import Iterator
 
-from exporter.store.catalog import ImageID, Reference
 from exporter.store.documents import Document, parse
+from exporter.store.entries import ImageID, Reference
 from exporter.store.records import (
     LARGE,
     Folder,

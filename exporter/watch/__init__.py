@@ -3,8 +3,3 @@
 An event is only a hint: it brings the next scan of the records forward and says nothing about what changed. The
 periodic scan is the truth, so a watch that is missing, late or wrong costs freshness and never correctness.
 """
-
-from exporter.watch.hints import Debounce, Hint, Hints
-from exporter.watch.observer import Counts, Watch
-
-__all__ = ["Counts", "Debounce", "Hint", "Hints", "Watch"]

@@ -14,8 +14,9 @@ from exporter.sample.graphdir import graph_driver
 from exporter.sample.large import build_large
 from exporter.sample.layerdb import LayerDatabase, LayerRecord, chain_id
 from exporter.store.buildkit import BuildCacheReader
-from exporter.store.catalog import CacheID, DiffID, Directory, Store
+from exporter.store.catalog import Store
 from exporter.store.detect import Root
+from exporter.store.entries import CacheID, DiffID, Directory
 from exporter.store.scanner import Scanner
 from exporter.survey import RecordSurvey
 from tests.bench.figures import Figure, seconds

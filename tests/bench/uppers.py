@@ -13,7 +13,7 @@ from pathlib import Path
 from exporter.measure.tracker import Tracker
 from exporter.sample.builder import StoreBuilder
 from exporter.sample.large import build_tree
-from exporter.store.catalog import ContainerID
+from exporter.store.entries import ContainerID
 from tests.bench import commands, peers
 from tests.bench.figures import Figure, du, du_cpu, in_turn
 from tests.bench.service import Service, service

@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import quote
 
 from exporter.account.report import Report, StoreReport
-from exporter.store.catalog import CacheID, ImageID
-from exporter.survey import Root, Survey
+from exporter.store.detect import Root
+from exporter.store.entries import CacheID, ImageID
+from exporter.survey import Survey
 from tests.engine.docker import Docker
 from tests.engine.processes import run
 

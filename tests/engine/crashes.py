@@ -13,8 +13,9 @@ from pathlib import Path
 from random import Random
 
 from exporter.account.owners import Owner
-from exporter.store.catalog import CacheID, ProblemKind
+from exporter.store.catalog import ProblemKind
 from exporter.store.detect import Root
+from exporter.store.entries import CacheID
 from exporter.survey import RecordSurvey
 from tests.engine.docker import Docker, Registry
 from tests.engine.images import BASE, build

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from exporter.account.report import Report, StoreReport
-from exporter.store.catalog import CacheID, Image, ImageID
+from exporter.store.entries import CacheID, Image, ImageID
 from exporter.survey import Survey
 from tests.engine.agreement import problems_of, store_report
 from tests.engine.modern import ModernDocker

@@ -9,8 +9,9 @@ from pathlib import Path
 from exporter.account.owners import DRIVER_DIRECTORY, Owner, Ownership
 from exporter.measure.walk import measure
 from exporter.store.buildkit import BuildCacheReader
-from exporter.store.catalog import CacheID, ProblemKind, Store
+from exporter.store.catalog import ProblemKind, Store
 from exporter.store.detect import Root
+from exporter.store.entries import CacheID
 from exporter.survey import RecordSurvey, Survey
 from tests.engine.agreement import allocated, store_report
 from tests.engine.docker import Docker

@@ -19,7 +19,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from exporter.survey import Root, Survey
+from exporter.store.detect import Root
+from exporter.survey import Survey
 from tests.engine.agreement import problems_of
 from tests.engine.docker import Docker
 from tests.engine.processes import mount_points

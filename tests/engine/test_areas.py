@@ -10,8 +10,9 @@ from exporter.measure.areas import Area, AreaMeasurer
 from exporter.measure.directories import DirectoryMeasurer, Kind
 from exporter.measure.memory import open_memory
 from exporter.measure.walk import measure
-from exporter.store.catalog import CacheID, Catalog, ChainID, Store
+from exporter.store.catalog import Catalog, Store
 from exporter.store.detect import Root
+from exporter.store.entries import CacheID, ChainID
 from exporter.store.scanner import Scanner
 from tests.engine.conftest import Tell
 from tests.engine.docker import Docker

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from exporter.account.report import StoreReport
 from exporter.measure.usage import Usage
-from exporter.store.catalog import ContainerID
+from exporter.store.entries import ContainerID
 from exporter.survey import Survey
 from tests.engine.agreement import agree, allocated, problems_of, store_report, survey_of
 from tests.engine.conftest import Tell

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.store.catalog import ContainerID, ContainerState, Workload
+from exporter.store.entries import ContainerID, ContainerState, Workload
 from exporter.survey import Survey
 from tests.engine.agreement import agree, store_report, survey_of
 from tests.engine.conftest import Tell

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.store.catalog import ChainID, ContainerID, ImageID, ProblemKind, Store
-from exporter.survey import Root, Survey
+from exporter.store.catalog import ProblemKind, Store
+from exporter.store.detect import Root
+from exporter.store.entries import ChainID, ContainerID, ImageID
+from exporter.survey import Survey
 from tests.engine.agreement import Facts, problems_of, store_report, survey_of, told_by_report
 from tests.engine.docker import Docker
 from tests.engine.images import BASE, build

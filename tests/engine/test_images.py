@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporter.account.report import ImageUse
-from exporter.store.catalog import DiffID, ImageID
+from exporter.store.entries import DiffID, ImageID
 from exporter.survey import Survey
 from tests.engine.agreement import agree, chain_ids, store_report, survey_of
 from tests.engine.conftest import Tell

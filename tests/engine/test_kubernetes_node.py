@@ -14,8 +14,8 @@ import pytest
 from exporter.account.inspect.index import reference_name
 from exporter.account.owners import Owner
 from exporter.account.report import Report, StoreReport
-from exporter.store.catalog import CacheID, ChainID, ContainerState
 from exporter.store.detect import CONTAINERD, Root
+from exporter.store.entries import CacheID, ChainID, ContainerState
 from exporter.survey import RecordSurvey, Survey
 from tests.engine.agreement import problems_of, store_report
 from tests.engine.conftest import Tell

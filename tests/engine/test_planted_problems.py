@@ -15,8 +15,10 @@ import pytest
 
 from exporter.account.advice import ADVICE
 from exporter.cli import main
-from exporter.store.catalog import ChainID, ImageID, ProblemKind, Store
-from exporter.survey import Root, Survey
+from exporter.store.catalog import ProblemKind, Store
+from exporter.store.detect import Root
+from exporter.store.entries import ChainID, ImageID
+from exporter.survey import Survey
 from tests.engine.docker import Docker
 from tests.engine.images import BASE, build
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from exporter.account.owners import Owner
-from exporter.survey import Root, Survey
+from exporter.store.detect import Root
+from exporter.survey import Survey
 from tests.engine.agreement import problems_of, store_report
 from tests.engine.conftest import Tell
 from tests.engine.docker import Docker

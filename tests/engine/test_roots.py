@@ -3,7 +3,8 @@
 import os
 from collections import Counter
 
-from exporter.survey import Root, Survey
+from exporter.store.detect import Root
+from exporter.survey import Survey
 from tests.engine.agreement import problems_of, store_report, survey_of, told_by_engine, told_by_report
 from tests.engine.conftest import Tell
 from tests.engine.docker import Docker

@@ -13,7 +13,7 @@ import pytest
 from exporter.sample.builder import StoreBuilder
 from exporter.sample.demo import build_demo
 from exporter.sample.tree import File, Hardlink, Sparse, Symlink, Whiteout
-from exporter.store.catalog import ContainerID, ImageID, MountPoint
+from exporter.store.entries import ContainerID, ImageID, MountPoint
 from tests.engine.agreement import agree, survey_of
 from tests.engine.conftest import Tell
 from tests.engine.docker import Docker

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from exporter.measure.usage import Usage
-from exporter.store.catalog import ChainID, ContainerState, ImageID
+from exporter.store.entries import ChainID, ContainerState, ImageID
 from tests.unit.account.records import Records
 
 SIZES = st.integers(min_value=0, max_value=1 << 50)

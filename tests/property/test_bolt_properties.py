@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter.store import bolt
+from exporter.store.boltfile import BoltBusyError, BoltError, Limits
 from tests.store.bolt_files import (
     BRANCH,
     FREELIST,
@@ -64,14 +65,14 @@ def stored(content: bytes) -> Iterator[str]:
         assert time.process_time() - before < 2
 
 
-def load_or_refuse(content: bytes, *, limits: bolt.Limits | None = None) -> Tree | None:
+def load_or_refuse(content: bytes, *, limits: Limits | None = None) -> Tree | None:
     """What a database with this content holds; None where it is refused as it should be."""
     with stored(content) as path:
         try:
             return load(path, limits=limits)
-        except bolt.BoltBusyError:
+        except BoltBusyError:
             raise
-        except bolt.BoltError as error:
+        except BoltError as error:
             assert (path, True) == (error.path, bool(error.reason))
             return None
 
@@ -181,7 +182,7 @@ def test_invented_pages(content: bytes) -> None:
     with stored(content) as path:
         try:
             bolt.snapshot(path, look_up)
-        except bolt.BoltError as error:
+        except BoltError as error:
             assert error.reason
 
 

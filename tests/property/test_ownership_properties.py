@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from exporter.account.owners import DRIVER_DIRECTORY, Owner, Ownership
 from exporter.account.ownership import classify
 from exporter.account.reclaim import Kind, removable
-from exporter.store.catalog import CacheID, ContainerState, Directory, Removal, Source, Store, WriteSet
+from exporter.store.catalog import Source, Store
+from exporter.store.entries import CacheID, ContainerState, Directory, Removal, WriteSet
 from exporter.store.overlays import mounted_directories, propagates
 from exporter.store.records import Scan, open_folder
 from exporter.store.remains import read_removals, read_write_sets

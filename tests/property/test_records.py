@@ -17,7 +17,10 @@ from hypothesis import strategies as st
 
 from exporter.account.integrity import find_problems
 from exporter.sample.builder import StoreBuilder
-from exporter.store.catalog import (
+from exporter.store.catalog import Problem, ProblemKind, Store
+from exporter.store.containers import ContainerReader, parse_byte_size
+from exporter.store.documents import parse
+from exporter.store.entries import (
     CacheID,
     ChainID,
     Container,
@@ -29,14 +32,9 @@ from exporter.store.catalog import (
     ImageID,
     Layer,
     Mount,
-    Problem,
-    ProblemKind,
     Reference,
-    Store,
     Workload,
 )
-from exporter.store.containers import ContainerReader, parse_byte_size
-from exporter.store.documents import parse
 from exporter.store.graphdir import DirectoryReader
 from exporter.store.imagedb import ImageReader
 from exporter.store.layerdb import LayerReader, MountReader, cache_id, chain_ids

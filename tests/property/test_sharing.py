@@ -8,14 +8,15 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.account.inspect import find
+from exporter.account.inspect.find import find
 from exporter.account.integrity import find_problems
 from exporter.account.report import Report, StoreReport, Upper
 from exporter.account.sharing import head_images
 from exporter.account.summary import store_report
-from exporter.export.text import report_json
+from exporter.export.text.documents import report_json
 from exporter.measure.usage import Usage
-from exporter.store.catalog import Catalog, ChainID, ContainerID, DiffID, ImageID, ProblemKind, Store
+from exporter.store.catalog import Catalog, ProblemKind, Store
+from exporter.store.entries import ChainID, ContainerID, DiffID, ImageID
 from exporter.store.layerdb import LayerReader, chain_ids
 from exporter.store.records import Scan, open_folder
 from exporter.survey import summarize

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter.sample.builder import StoreBuilder
-from exporter.store.catalog import ImageID
+from exporter.store.entries import ImageID
 from tests.service.exporters import Exporter, start
 from tests.service.figures import expected_uppers, is_exact, uppers
 

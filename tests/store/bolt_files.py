@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from exporter.store import bolt
+from exporter.store.boltfile import Limits
 
 T = TypeVar("T")
 
@@ -164,6 +165,6 @@ class _Writer:
         return number
 
 
-def load(path: str, *, limits: bolt.Limits | None = None) -> Tree:
+def load(path: str, *, limits: Limits | None = None) -> Tree:
     """All that a database holds, as the reader sees it."""
     return bolt.snapshot(path, lambda tx: {name: bucket.contents() for name, bucket in tx.buckets()}, limits=limits)

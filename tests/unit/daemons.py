@@ -9,8 +9,8 @@ from exporter.disk import Disk
 from exporter.measure.memory import Memory
 from exporter.sample.builder import StoreBuilder
 from exporter.settings import Pace
-from exporter.store.catalog import ContainerID
 from exporter.store.detect import Root
+from exporter.store.entries import ContainerID
 from exporter.survey import RecordSurvey
 from exporter.vitals import Vitals
 from tests.quiet import QUIET_PROC

@@ -8,8 +8,8 @@ from exporter.account.report import Upper
 from exporter.atonce import UpperTree, once, silent, walk_all
 from exporter.measure.usage import Usage
 from exporter.measure.walk import Walked, measure
-from exporter.store.catalog import CacheID, ContainerID
 from exporter.store.detect import Root
+from exporter.store.entries import CacheID, ContainerID
 from exporter.survey import Survey
 from tests.unit.measure.trees import du
 from tests.unit.store.hosts import NO_CONFIG, HeldClock, Host, build_host

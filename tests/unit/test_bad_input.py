@@ -7,7 +7,7 @@ import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.export.exposition import Exposition
-from exporter.export.metrics import families
+from exporter.export.metrics.report import families
 from tests.unit import daemons
 from tests.unit.daemons import WHOLE_ROUND
 from tests.unit.store.damage import Record, every_record

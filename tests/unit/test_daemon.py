@@ -9,7 +9,7 @@ import structlog
 
 from exporter.account.report import StoreReport
 from exporter.rhythm import LATEST
-from exporter.store.catalog import ContainerID
+from exporter.store.entries import ContainerID
 from exporter.vitals import Stage
 from tests.unit.daemons import INTERVAL, LONGEST_REST, WHOLE_ROUND, Host, container, wait
 

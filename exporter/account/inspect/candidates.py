@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from exporter.account.inspect.index import StoreIndex
 from exporter.account.inspect.views import MatchedBy
-from exporter.store.catalog import Reference
+from exporter.store.entries import Reference
 
 SHORTEST_BEGINNING = 4
 """Characters of an ID that are enough to look for it: fewer would find something random for every word."""

@@ -16,7 +16,8 @@ from exporter.account.inspect.views import (
     Supply,
     UpperView,
 )
-from exporter.store.catalog import CacheID, Container, ContainerID, Layout, Store
+from exporter.store.catalog import Layout, Store
+from exporter.store.entries import CacheID, Container, ContainerID
 
 Look = Callable[[Store, ContainerID], ContainerFiles]
 """Looks at what lies on disk of a container, outside its upper layer."""

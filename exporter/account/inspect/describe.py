@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from exporter.account.inspect.index import StoreIndex, made_by
 from exporter.account.inspect.views import DirectoryView, ImageView, LayerMatch, LayerView
 from exporter.account.sharing import chain
-from exporter.store.catalog import CacheID, ChainID, DiffID, Image, ImageID, Layout, Store
+from exporter.store.catalog import Layout, Store
+from exporter.store.entries import CacheID, ChainID, DiffID, Image, ImageID
 
 
 def directory_view(index: StoreIndex, name: CacheID) -> DirectoryView:

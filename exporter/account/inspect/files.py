@@ -9,7 +9,8 @@ import stat
 from collections.abc import Callable, Iterator
 
 from exporter.account.inspect.views import ContainerFiles, Entry, EntryKind
-from exporter.store.catalog import ContainerID, Store
+from exporter.store.catalog import Store
+from exporter.store.entries import ContainerID
 from exporter.store.records import Folder, open_folder
 
 _DEEPEST = 4

@@ -20,7 +20,8 @@ from exporter.account.inspect.views import (
     Owner,
 )
 from exporter.account.report import StoreReport
-from exporter.store.catalog import CacheID, ChainID, ContainerID, ImageID, Store
+from exporter.store.catalog import Store
+from exporter.store.entries import CacheID, ChainID, ContainerID, ImageID
 
 _SUGGESTIONS = 5
 _LONGEST = 300

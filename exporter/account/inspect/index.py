@@ -7,7 +7,8 @@ from typing import TypeVar
 from exporter.account.inspect.views import ContainerName, ImageName, Owner
 from exporter.account.report import StoreReport
 from exporter.account.sharing import container_chain, head_images, parents_of_images, tagged_images
-from exporter.store.catalog import CacheID, ChainID, ContainerID, Image, ImageID, Layout, Problem, Reference, Store
+from exporter.store.catalog import Layout, Problem, Store
+from exporter.store.entries import CacheID, ChainID, ContainerID, Image, ImageID, Reference
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V", bound=Hashable)

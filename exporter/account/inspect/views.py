@@ -11,17 +11,8 @@ from exporter.account.owners import Doubt
 from exporter.account.owners import Owner as DirectoryOwner
 from exporter.measure.growers import Grower
 from exporter.measure.usage import Usage
-from exporter.store.catalog import (
-    CacheID,
-    ChainID,
-    ContainerID,
-    ContainerState,
-    DiffID,
-    ImageID,
-    MountPoint,
-    Problem,
-    Workload,
-)
+from exporter.store.catalog import Problem
+from exporter.store.entries import CacheID, ChainID, ContainerID, ContainerState, DiffID, ImageID, MountPoint, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from prometheus_client.core import Metric
 
 from exporter.account.report import StoreReport
 from exporter.export.metrics.family import Gauge, Total, short_ids
-from exporter.store.catalog import Container, ContainerState, short_id
+from exporter.store.entries import Container, ContainerState, short_id
 
 
 def container_families(stores: Iterable[StoreReport]) -> tuple[Metric, ...]:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from exporter.store.catalog import short_id
+from exporter.store.entries import short_id
 
 LABEL_LIMIT = 256
 """Characters of a label's value that are kept; the longest name of an image that a registry takes has 255."""

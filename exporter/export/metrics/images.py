@@ -7,7 +7,7 @@ from prometheus_client.core import Metric
 
 from exporter.account.report import StoreReport
 from exporter.export.metrics.family import Gauge, short_ids
-from exporter.store.catalog import ImageID, Reference
+from exporter.store.entries import ImageID, Reference
 
 NONE = "<none>"
 """What engines print where an image has no name."""

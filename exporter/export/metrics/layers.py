@@ -6,7 +6,7 @@ from prometheus_client.core import Metric
 
 from exporter.account.report import StoreReport
 from exporter.export.metrics.family import Gauge, short_ids
-from exporter.store.catalog import Layer, short_id
+from exporter.store.entries import Layer, short_id
 
 
 def layer_families(stores: Iterable[StoreReport], *, limit: int) -> tuple[Metric, ...]:

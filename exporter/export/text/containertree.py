@@ -11,7 +11,7 @@ from exporter.account.inspect.views import ContainerView, InitView, LogView, Low
 from exporter.export.text.layertree import Fact, add_problems, branch, called, directory_facts
 from exporter.export.text.listing import Column, Role, listing
 from exporter.export.text.page import Page, Part, amount, counted, moment, number
-from exporter.store.catalog import MountPoint
+from exporter.store.entries import MountPoint
 
 _LONGEST_STEP = 80
 """Characters of a build step that a terminal shows in the lower chain."""

@@ -15,7 +15,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from exporter.store.catalog import short_id
+from exporter.store.entries import short_id
 
 UNKNOWN = "?"
 """What stands for a figure that nobody knows."""

@@ -12,9 +12,9 @@ from exporter.account.inspect.views import ImageName
 from exporter.account.report import LayerTotal, Report
 from exporter.export.text.diskrows import RootRow, root_rows
 from exporter.measure.growers import Grower
-from exporter.store.catalog import (
+from exporter.store.catalog import Catalog, Problem, ProblemKind
+from exporter.store.entries import (
     CacheID,
-    Catalog,
     ChainID,
     ContainerID,
     ContainerState,
@@ -22,8 +22,6 @@ from exporter.store.catalog import (
     Image,
     ImageID,
     MountPoint,
-    Problem,
-    ProblemKind,
     Workload,
 )
 

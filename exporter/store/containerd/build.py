@@ -6,21 +6,7 @@ from dataclasses import dataclass
 
 from exporter.store.boltrecords import Contents
 from exporter.store.buildkit import BuildCache
-from exporter.store.catalog import (
-    CacheID,
-    ChainID,
-    Container,
-    ContainerID,
-    ContainerState,
-    Directory,
-    Layout,
-    Places,
-    Problem,
-    ProblemKind,
-    Removal,
-    Source,
-    Store,
-)
+from exporter.store.catalog import Layout, Places, Problem, ProblemKind, Source, Store
 from exporter.store.containerd.containers import read_containers, upper_keys
 from exporter.store.containerd.directories import Found
 from exporter.store.containerd.images import Content, Images, content_of, read_images
@@ -28,6 +14,7 @@ from exporter.store.containerd.metadata import Metadata, Namespace
 from exporter.store.containerd.roots import DOCKERS, MEASURABLE, ContainerdRoot, cache_database
 from exporter.store.containerd.snapshots import Backend, Snapshots, directory_found, directory_of, is_layer
 from exporter.store.containerd.snapshotter import BackendSnapshot
+from exporter.store.entries import CacheID, ChainID, Container, ContainerID, ContainerState, Directory, Removal
 from exporter.store.imageconfig import Configuration
 
 ENGINE = "containerd"

@@ -20,6 +20,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from exporter.store import bolt
+from exporter.store.boltfile import Limits
 from exporter.store.boltrecords import Contents, Faults, Parsed, Records
 from exporter.store.containerd.encoding import Fields, signed, text
 from exporter.store.records import Malformed
@@ -184,7 +185,7 @@ class Metadata:
 class MetadataReader:
     """Reads ``meta.db``, anew only after something was committed to it."""
 
-    def __init__(self, *, limits: bolt.Limits | None = None) -> None:
+    def __init__(self, *, limits: Limits | None = None) -> None:
         self._records: Records[Metadata] = Records(parse_metadata, empty=Metadata(), limits=limits)
 
     def read(self, path: str) -> Contents[Metadata]:

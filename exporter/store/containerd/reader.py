@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from math import inf
 from typing import Generic, TypeVar
 
-from exporter.store import bolt
+from exporter.store.boltfile import Limits
 from exporter.store.boltrecords import Contents
 from exporter.store.buildkit import BuildCache, BuildCacheReader
 from exporter.store.catalog import Problem, Store
@@ -42,7 +42,7 @@ SOCKET = "/run/containerd/containerd.sock"
 class ContainerdReader:
     """Reads one containerd's root again and again, parsing only what changed."""
 
-    def __init__(self, *, proc: str = "/proc", limits: bolt.Limits | None = None, socket: str = SOCKET) -> None:
+    def __init__(self, *, proc: str = "/proc", limits: Limits | None = None, socket: str = SOCKET) -> None:
         """*proc* is where the kernel tells of processes and mounts."""
         self._proc = proc
         self._socket = socket

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from exporter.store import bolt
+from exporter.store.boltfile import Limits
 from exporter.store.boltrecords import Contents, Faults, Parsed, Records
 from exporter.store.containerd.encoding import Fields, text, unsigned
 from exporter.store.records import Malformed
@@ -67,7 +68,7 @@ class BackendSnapshot:
 class SnapshotterReader:
     """Reads a snapshotter's ``metadata.db``, anew only after something was committed to it."""
 
-    def __init__(self, *, limits: bolt.Limits | None = None) -> None:
+    def __init__(self, *, limits: Limits | None = None) -> None:
         self._records: Records[Mapping[str, BackendSnapshot]] = Records(_snapshots, empty={}, limits=limits)
 
     def read(self, path: str) -> Contents[Mapping[str, BackendSnapshot]]:

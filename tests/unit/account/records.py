@@ -7,7 +7,8 @@ from dataclasses import replace
 from exporter.account.report import StoreReport, Upper
 from exporter.account.summary import store_report
 from exporter.measure.usage import Usage
-from exporter.store.catalog import (
+from exporter.store.catalog import Problem, Store
+from exporter.store.entries import (
     CacheID,
     ChainID,
     Container,
@@ -21,9 +22,7 @@ from exporter.store.catalog import (
     Layer,
     Mount,
     MountPoint,
-    Problem,
     Reference,
-    Store,
     Workload,
 )
 

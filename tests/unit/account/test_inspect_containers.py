@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.account.inspect import ContainerView, find
-from exporter.account.inspect.views import ContainerFiles, Entry, EntryKind, ImageName
+from exporter.account.inspect.find import find
+from exporter.account.inspect.views import ContainerFiles, ContainerView, Entry, EntryKind, ImageName
 from exporter.measure.usage import Usage
-from exporter.store.catalog import ContainerID, ContainerState, MountPoint, Store
+from exporter.store.catalog import Store
+from exporter.store.entries import ContainerID, ContainerState, MountPoint
 from tests.unit.account.records import MOMENT, ROOT, Records
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from exporter.account.inspect import ContainerView, find, look
-from exporter.account.inspect.files import entries_below
-from exporter.account.inspect.views import EntryKind
+from exporter.account.inspect.files import entries_below, look
+from exporter.account.inspect.find import find
+from exporter.account.inspect.views import ContainerView, EntryKind
 from exporter.account.summary import store_report
 from exporter.sample.builder import StoreBuilder
-from exporter.store.catalog import ContainerID, Store
+from exporter.store.catalog import Store
 from exporter.store.detect import Root
+from exporter.store.entries import ContainerID
 from exporter.store.scanner import Scanner
 from tests.quiet import QUIET_PROC
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from exporter.account.inspect import Finding, MatchedBy, containers_of, find
-from exporter.store.catalog import CacheID, ChainID, ContainerID, ImageID
+from exporter.account.inspect.find import containers_of, find
+from exporter.account.inspect.views import Finding, MatchedBy
+from exporter.store.entries import CacheID, ChainID, ContainerID, ImageID
 from tests.unit.account.records import ROOT, Records, digest
 
 MANIFEST = f"sha256:{digest('manifest')}"

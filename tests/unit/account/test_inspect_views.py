@@ -2,9 +2,10 @@
 
 import pytest
 
-from exporter.account.inspect import DirectoryMatch, ImageView, LayerMatch, Owner, find
-from exporter.account.inspect.views import ContainerName, ImageName
-from exporter.store.catalog import CacheID, ChainID, ContainerState, Problem, ProblemKind
+from exporter.account.inspect.find import find
+from exporter.account.inspect.views import ContainerName, DirectoryMatch, ImageName, ImageView, LayerMatch, Owner
+from exporter.store.catalog import Problem, ProblemKind
+from exporter.store.entries import CacheID, ChainID, ContainerState
 from tests.unit.account.records import ROOT, Records, digest, step
 
 

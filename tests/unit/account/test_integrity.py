@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from exporter.account.integrity import find_problems
-from exporter.store.catalog import ChainID, ContainerID, ImageID, Problem, ProblemKind, Reference
+from exporter.store.catalog import Problem, ProblemKind
+from exporter.store.entries import ChainID, ContainerID, ImageID, Reference
 from tests.unit.account.records import MOMENT, ROOT, Records, digest
 
 LAYERS = f"{ROOT}/image/overlay2/layerdb/sha256"

@@ -7,17 +7,8 @@ import pytest
 
 from exporter.account.owners import DRIVER_DIRECTORY, Doubt, Owner, Ownership
 from exporter.account.ownership import classify
-from exporter.store.catalog import (
-    CacheID,
-    ChainID,
-    ContainerID,
-    ContainerState,
-    MountPoint,
-    Removal,
-    Source,
-    Store,
-    WriteSet,
-)
+from exporter.store.catalog import Source, Store
+from exporter.store.entries import CacheID, ChainID, ContainerID, ContainerState, MountPoint, Removal, WriteSet
 from tests.unit.account.records import MOMENT, ROOT, Records, digest
 
 STARTED = MOMENT + 1_000

@@ -6,15 +6,8 @@ import pytest
 
 from exporter.account.owners import Owner, Ownership
 from exporter.account.reclaim import Kind, Removable, reclaimable, removable
-from exporter.store.catalog import (
-    CacheID,
-    ChainID,
-    ContainerID,
-    ContainerState,
-    ImageID,
-    MountPoint,
-    Source,
-)
+from exporter.store.catalog import Source
+from exporter.store.entries import CacheID, ChainID, ContainerID, ContainerState, ImageID, MountPoint
 from tests.unit.account.records import ROOT, Records, digest
 
 RECORDS = f"{ROOT}/image/overlay2"

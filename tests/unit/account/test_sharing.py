@@ -4,7 +4,7 @@ import pytest
 
 from exporter.account.report import ImageUse, LayerTotal, LayerUse
 from exporter.account.sharing import chain, container_chain, head_images
-from exporter.store.catalog import ContainerState
+from exporter.store.entries import ContainerState
 from tests.unit.account.records import Records, digest
 
 

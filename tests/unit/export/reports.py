@@ -7,9 +7,9 @@ from exporter.account.owners import Owner, Ownership
 from exporter.account.report import ImageUse, LayerTotal, LayerUse, Report, StoreReport, Upper
 from exporter.measure.filesystem import Filesystem
 from exporter.measure.usage import Usage
-from exporter.store.catalog import (
+from exporter.store.catalog import Catalog, Problem, ProblemKind, Store
+from exporter.store.entries import (
     CacheID,
-    Catalog,
     ChainID,
     Container,
     ContainerID,
@@ -18,10 +18,7 @@ from exporter.store.catalog import (
     Image,
     ImageID,
     Layer,
-    Problem,
-    ProblemKind,
     Reference,
-    Store,
     Workload,
 )
 from exporter.vitals import Reason, Refusal, Stage, StageVitals, VitalsSnapshot, WebVitals

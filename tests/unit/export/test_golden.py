@@ -6,7 +6,8 @@ from subprocess import run
 import pytest
 
 from exporter.export.exposition import Exposition
-from exporter.export.metrics import families, vitals_families
+from exporter.export.metrics.own import vitals_families
+from exporter.export.metrics.report import families
 from tests.requirements import required
 from tests.unit.export.reports import golden_report, golden_vitals
 

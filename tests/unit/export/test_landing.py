@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from exporter.account.report import Report
 from exporter.export.landing import CONTENT_SECURITY_POLICY, Page, byte_text, landing_page, largest_uppers
-from exporter.store.catalog import Workload
+from exporter.store.entries import Workload
 from exporter.vitals import VitalsSnapshot
 from tests.unit.export.reports import (
     busy_report,

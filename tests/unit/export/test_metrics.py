@@ -14,11 +14,11 @@ from prometheus_client.samples import Sample
 from exporter.account.growth import Growth
 from exporter.account.report import ImageUse, LayerUse, Report
 from exporter.export.exposition import Exposition
-from exporter.export.metrics import families
 from exporter.export.metrics.family import LABEL_LIMIT, label, short_ids
 from exporter.export.metrics.images import names
+from exporter.export.metrics.report import families
 from exporter.settings import IMAGE_LIMIT, LAYER_LIMIT
-from exporter.store.catalog import Reference, Workload
+from exporter.store.entries import Reference, Workload
 from tests.unit.export.reports import (
     busy_report,
     by_digest,

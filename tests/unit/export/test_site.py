@@ -7,7 +7,8 @@ import pytest
 from exporter.account.report import Report
 from exporter.export.exposition import Exposition
 from exporter.export.messages import Request, Response
-from exporter.export.metrics import families, vitals_families
+from exporter.export.metrics.own import vitals_families
+from exporter.export.metrics.report import families
 from exporter.export.site import Site
 from tests.unit.export.reports import golden_report, golden_vitals
 

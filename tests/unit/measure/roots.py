@@ -10,8 +10,9 @@ from exporter.measure.directories import DirectoryMeasurer
 from exporter.measure.memory import Memory, open_memory
 from exporter.measure.walk import measure
 from exporter.sample.builder import StoreBuilder
-from exporter.store.catalog import CacheID, Store
+from exporter.store.catalog import Store
 from exporter.store.detect import Root
+from exporter.store.entries import CacheID
 from exporter.store.scanner import Scanner
 from tests.quiet import QUIET_PROC
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from exporter.measure.containerlogs import container_log_allocated
-from exporter.store.catalog import ContainerID
+from exporter.store.entries import ContainerID
 
 WEB = ContainerID("ab" * 32)
 

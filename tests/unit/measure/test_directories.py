@@ -13,7 +13,8 @@ from exporter.measure.memory import Memory
 from exporter.measure.usage import Usage
 from exporter.measure.walk import Walked, measure
 from exporter.sample.builder import StoreBuilder
-from exporter.store.catalog import CacheID, Source
+from exporter.store.catalog import Source
+from exporter.store.entries import CacheID
 from tests.unit.measure.roots import Host, build
 from tests.unit.measure.trees import du
 

@@ -12,7 +12,7 @@ import pytest
 from exporter.sample.builder import StoreBuilder
 from exporter.sample.graphdir import GraphDriver
 from exporter.sample.tree import File, Symlink, Whiteout
-from exporter.store.catalog import CacheID, ContainerID, ImageID, MountPoint
+from exporter.store.entries import CacheID, ContainerID, ImageID, MountPoint
 from tests.unit.sample.invariants import assert_faithful
 
 BASE: Mapping[str, File] = {"bin/sh": 40_000, "etc/passwd": b"root:x:0:0::/:/bin/sh\n", "sbin": Symlink(target="bin")}

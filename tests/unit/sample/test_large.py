@@ -9,7 +9,7 @@ import pytest
 
 from exporter.sample.builder import StoreBuilder
 from exporter.sample.large import build_large, build_tree
-from exporter.store.catalog import ChainID
+from exporter.store.entries import ChainID
 from tests.unit.sample.invariants import assert_faithful
 
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from exporter.sample.builder import StoreBuilder
 from exporter.sample.leftovers import builder_mount
-from exporter.store.catalog import Catalog, ChainID, ContainerID, ImageID, MountPoint, Problem, Store
+from exporter.store.catalog import Catalog, Problem, Store
 from exporter.store.detect import Root
+from exporter.store.entries import ChainID, ContainerID, ImageID, MountPoint
 from exporter.store.scanner import Scanner
 from exporter.survey import RecordSurvey
 from tests.quiet import QUIET_PROC

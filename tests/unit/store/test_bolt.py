@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from exporter.store import bolt
+from exporter.store.boltfile import BoltBusyError, BoltError, Limits
 from tests.store.bolt_files import FIRST_PAGE, Tree, encode, load, meta
 
 SMALL: Tree = {b"v1": {b"snapshots": {b"a": b"1", b"b": b"22"}, b"version": b"3"}}
@@ -151,7 +152,7 @@ def engine(path: str) -> Engine:
     return Engine(path)
 
 
-NEVER_COPIED = bolt.Limits(copy=0)
+NEVER_COPIED = Limits(copy=0)
 
 
 def _round(tx: bolt.Transaction) -> object:
@@ -172,8 +173,8 @@ def test_a_copied_state_stays_what_it_was(engine: Engine) -> None:
 
 def test_an_engine_that_always_commits(engine: Engine) -> None:
     """After the last attempt the reading is given up, by an error of its own that blames nobody's data."""
-    limits = bolt.Limits(copy=0, attempts=5)
-    with pytest.raises(bolt.BoltBusyError, match="changed during each of 5 readings"):
+    limits = Limits(copy=0, attempts=5)
+    with pytest.raises(BoltBusyError, match="changed during each of 5 readings"):
         bolt.snapshot(engine.path, engine.reader(commits=99, then=_round), limits=limits)
     assert engine.readings == 5
 
@@ -246,7 +247,7 @@ def test_a_bucket_ends_with_its_transaction(path: str) -> None:
     """Buckets that a reader lets escape read nothing more: not even from a file that got the same descriptor."""
     write(path, encode(LARGE))
     escaped = bolt.snapshot(path, lambda tx: _bucket(tx, b"v1"))
-    with open(path, "rb"), pytest.raises(bolt.BoltError, match="Bad file descriptor"):  # noqa: PTH123
+    with open(path, "rb"), pytest.raises(BoltError, match="Bad file descriptor"):  # noqa: PTH123
         escaped.get(b"one")
 
 
@@ -313,6 +314,6 @@ def _device(path: Path) -> None:
 def test_what_is_no_file(path: str, make: Callable[[Path], None], reason: str) -> None:
     """Only a regular file is read; anything else is refused at once and by name, never waited for."""
     make(Path(path))
-    with pytest.raises(bolt.BoltError) as caught:
+    with pytest.raises(BoltError) as caught:
         load(path)
     assert (path, reason) == (caught.value.path, caught.value.reason)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from exporter.store import bolt
+from exporter.store.boltfile import BoltError, Limits
 from tests.store.bolt_files import (
     BRANCH,
     FREELIST,
@@ -54,10 +55,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "meta.db"
 
 
-def refusal(path: Path, content: bytes, *, limits: bolt.Limits | None = None) -> str:
+def refusal(path: Path, content: bytes, *, limits: Limits | None = None) -> str:
     """Why a database with this content is refused."""
     path.write_bytes(content)
-    with pytest.raises(bolt.BoltError) as caught:
+    with pytest.raises(BoltError) as caught:
         load(str(path), limits=limits)
     assert caught.value.path == str(path)
     return caught.value.reason
@@ -89,7 +90,7 @@ def test_truncated_while_it_is_read(path: Path) -> None:
         os.truncate(path, 2 * PAGE_SIZE)
         return dict(tx.buckets())
 
-    with pytest.raises(bolt.BoltError, match="truncated before byte"):
+    with pytest.raises(BoltError, match="truncated before byte"):
         bolt.snapshot(str(path), cut)
 
 
@@ -103,12 +104,12 @@ def test_gigabytes_of_nothing(path: Path) -> None:
     """A huge sparse file is refused at once, whether or not its meta pages are valid."""
     with path.open("wb") as file:
         file.truncate(2 << 30)
-    with pytest.raises(bolt.BoltError, match="no valid meta page: no bolt database"):
+    with pytest.raises(BoltError, match="no valid meta page: no bolt database"):
         load(str(path))
     pages = (2 << 30) // PAGE_SIZE
     with path.open("r+b") as file:
         file.write(meta(0, txid=2, root=pages - 1, pages=pages))
-    with pytest.raises(bolt.BoltError, match=f"page {pages - 1} says that it is page 0"):
+    with pytest.raises(BoltError, match=f"page {pages - 1} says that it is page 0"):
         load(str(path))
 
 
@@ -192,7 +193,7 @@ def test_a_loop_while_one_key_is_looked_for(path: Path) -> None:
         bucket = tx.bucket(b"b")
         return bucket and bucket.get(b"k")
 
-    with pytest.raises(bolt.BoltError, match="page 5 is named twice"):
+    with pytest.raises(BoltError, match="page 5 is named twice"):
         bolt.snapshot(str(path), read)
 
 
@@ -217,7 +218,7 @@ def test_a_tall_tree(path: Path) -> None:
     chain = {f"_{number}": branch(number, [(b"k", number + 1)]) for number in range(5, 999)}
     content = rooted((b"b", bucket_at(5), True), **chain, _999=leaf(999, []))
     assert refusal(path, content) == "a tree is higher than 64 pages"
-    with pytest.raises(bolt.BoltError, match="a tree is higher than 64 pages"):
+    with pytest.raises(BoltError, match="a tree is higher than 64 pages"):
         bolt.snapshot(str(path), lambda tx: tx.bucket(b"b", b"k"))
 
 
@@ -349,7 +350,7 @@ def test_overflow_beyond_the_file(path: Path) -> None:
 def test_a_page_longer_than_the_limit(path: Path) -> None:
     """How long one page, and with it one value, may be is a limit that can be set."""
     content = encode({b"b": {b"k": bytes(20_000)}})
-    limits = bolt.Limits(page=16 << 10)
+    limits = Limits(page=16 << 10)
     assert refusal(path, content, limits=limits) == "page 4 has 20480 bytes; at most 16384 are read"
     assert load(str(path)) == {b"b": {b"k": bytes(20_000)}}
 
@@ -364,5 +365,5 @@ def test_more_pages_than_the_limit(path: Path) -> None:
         return sum(len(list(bucket.items())) for _ in range(9))
 
     assert bolt.snapshot(str(path), read) == 9 * 400
-    with pytest.raises(bolt.BoltError, match="more than 100000 bytes of pages"):
-        bolt.snapshot(str(path), read, limits=bolt.Limits(total=100_000))
+    with pytest.raises(BoltError, match="more than 100000 bytes of pages"):
+        bolt.snapshot(str(path), read, limits=Limits(total=100_000))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.store import bolt
+from exporter.store.boltfile import Limits
 from exporter.store.buildkit import (
     BuildCache,
     BuildCacheReader,
@@ -14,7 +14,8 @@ from exporter.store.buildkit import (
     parse_record,
     parse_snapshot,
 )
-from exporter.store.catalog import CacheID, ChainID, Problem, ProblemKind
+from exporter.store.catalog import Problem, ProblemKind
+from exporter.store.entries import CacheID, ChainID
 from exporter.store.records import Malformed
 from tests.store.bolt_files import Tree, encode
 
@@ -292,7 +293,7 @@ def test_an_unreadable_database(root: Path) -> None:
 def test_a_database_that_never_rests(root: Path) -> None:
     """An engine that commits during every attempt to read leaves the cache incomplete, but nothing is wrong with it."""
     write(root)
-    cache = BuildCacheReader(limits=bolt.Limits(attempts=0)).read(str(root))
+    cache = BuildCacheReader(limits=Limits(attempts=0)).read(str(root))
     assert BuildCache(complete=False) == cache
 
 

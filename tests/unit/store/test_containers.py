@@ -6,12 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporter.store.catalog import (
-    Container,
-    ContainerState,
-    MountPoint,
-    Workload,
-)
+from exporter.store.entries import Container, ContainerState, MountPoint, Workload
 from tests.unit.store.hosts import Host, rewrite, survey
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC).timestamp()

@@ -2,9 +2,7 @@
 
 import os
 
-from exporter.store.catalog import (
-    CacheID,
-)
+from exporter.store.entries import CacheID
 from tests.unit.store.hosts import Host, survey
 
 

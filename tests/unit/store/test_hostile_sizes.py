@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from exporter.account.integrity import find_problems
-from exporter.store.catalog import CacheID, ChainID, DiffID, Image, ImageID, Layer, Problem, ProblemKind, Store
+from exporter.store.catalog import Problem, ProblemKind, Store
 from exporter.store.containers import ContainerReader
 from exporter.store.documents import parse
+from exporter.store.entries import CacheID, ChainID, DiffID, Image, ImageID, Layer
 from exporter.store.imageconfig import LONGEST_STEP, MOST_STEPS
 from exporter.store.imagedb import ImageReader
 from exporter.store.layerdb import LayerReader

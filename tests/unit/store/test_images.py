@@ -6,10 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from exporter.store.catalog import (
-    HistoryEntry,
-    ImageID,
-)
+from exporter.store.entries import HistoryEntry, ImageID
 from tests.unit.store.hosts import Host, survey
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC).timestamp()

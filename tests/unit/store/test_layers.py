@@ -4,12 +4,8 @@ import hashlib
 
 import pytest
 
-from exporter.store.catalog import (
-    CacheID,
-    ChainID,
-    DiffID,
-    ProblemKind,
-)
+from exporter.store.catalog import ProblemKind
+from exporter.store.entries import CacheID, ChainID, DiffID
 from exporter.store.layerdb import cache_id, chain_id, chain_ids
 from exporter.store.records import Malformed
 from tests.unit.store.hosts import Host, survey

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.store.catalog import CacheID, Directory
+from exporter.store.entries import CacheID, Directory
 from exporter.store.overlays import Overlays, mounted_directories, propagates, read_overlays
 
 ROOT = "/var/lib/docker"

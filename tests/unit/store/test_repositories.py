@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 
 from exporter.sample.builder import StoreBuilder
-from exporter.store.catalog import (
-    Reference,
-)
+from exporter.store.entries import Reference
 from exporter.store.records import Malformed
 from exporter.store.repositories import parse_reference
 from tests.unit.store.hosts import Host, rewrite, scan, survey

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.watch import Debounce, Hint, Hints
+from exporter.watch.hints import Debounce, Hint, Hints
 
 LAYERS, CONTAINERS = Hint(directory="/r/layerdb"), Hint(directory="/r/containers")
 LONG = 30.0

@@ -14,7 +14,8 @@ import pytest
 import structlog
 from structlog.typing import EventDict
 
-from exporter.watch import Hint, Watch
+from exporter.watch.hints import Hint
+from exporter.watch.observer import Watch
 
 PATIENCE = 30.0
 """Seconds until what must come is given up: machines that run tests are slow, and a test that passes does not wait."""

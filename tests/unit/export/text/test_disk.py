@@ -8,11 +8,11 @@ from rich.console import Console
 
 from exporter.account.owners import DRIVER_DIRECTORY, Owner, Ownership
 from exporter.account.report import StoreReport
-from exporter.export.text import print_report
 from exporter.export.text.diskrows import RootRow, root_rows
+from exporter.export.text.glance import print_report
 from exporter.measure.areas import Area
 from exporter.measure.filesystem import Filesystem
-from exporter.store.catalog import CacheID
+from exporter.store.entries import CacheID
 from tests.unit.account.records import ROOT, Records
 from tests.unit.export.text.screens import pipe, report_of
 

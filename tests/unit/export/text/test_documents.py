@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from exporter.account.inspect import find
-from exporter.export.text import inspection_json, report_json
+from exporter.account.inspect.find import find
+from exporter.export.text.documents import inspection_json, report_json
 from exporter.measure.usage import Usage
-from exporter.store.catalog import Problem, ProblemKind, Workload
+from exporter.store.catalog import Problem, ProblemKind
+from exporter.store.entries import Workload
 from tests.unit.account.records import MOMENT, ROOT, Records, digest, step
 from tests.unit.export.text.screens import report_of
 

@@ -6,9 +6,10 @@ import pytest
 from rich.console import Console
 
 from exporter.account.report import Report
-from exporter.export.text import print_report
+from exporter.export.text.glance import print_report
 from exporter.measure.usage import Usage
-from exporter.store.catalog import ContainerState, Problem, ProblemKind
+from exporter.store.catalog import Problem, ProblemKind
+from exporter.store.entries import ContainerState
 from tests.unit.account.records import Records
 from tests.unit.export.text.screens import colours, pipe, report_of, terminal
 

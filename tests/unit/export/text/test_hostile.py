@@ -7,21 +7,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from exporter.account.inspect import find
+from exporter.account.inspect.find import find
 from exporter.account.inspect.views import ContainerFiles, Entry, EntryKind
-from exporter.export.text import inspection_json, print_inspection, print_report, report_json
+from exporter.export.text.documents import inspection_json, report_json
+from exporter.export.text.glance import print_report
+from exporter.export.text.inspection import print_inspection
 from exporter.measure.usage import Usage
-from exporter.store.catalog import (
-    CacheID,
-    ContainerID,
-    HistoryEntry,
-    MountPoint,
-    Problem,
-    ProblemKind,
-    Reference,
-    Store,
-    Workload,
-)
+from exporter.store.catalog import Problem, ProblemKind, Store
+from exporter.store.entries import CacheID, ContainerID, HistoryEntry, MountPoint, Reference, Workload
 from tests.unit.account.records import Records
 from tests.unit.export.text.screens import pipe, report_of, terminal
 

@@ -5,20 +5,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from exporter.account.inspect import Finding, find
-from exporter.account.inspect.views import ContainerFiles, Entry, EntryKind
-from exporter.export.text import print_inspection
+from exporter.account.inspect.find import find
+from exporter.account.inspect.views import ContainerFiles, Entry, EntryKind, Finding
+from exporter.export.text.inspection import print_inspection
 from exporter.measure.usage import Usage
-from exporter.store.catalog import (
-    CacheID,
-    ContainerID,
-    ContainerState,
-    MountPoint,
-    Problem,
-    ProblemKind,
-    Store,
-    Workload,
-)
+from exporter.store.catalog import Problem, ProblemKind, Store
+from exporter.store.entries import CacheID, ContainerID, ContainerState, MountPoint, Workload
 from tests.unit.account.records import ROOT, Records, step
 from tests.unit.export.text.screens import pipe, terminal
 

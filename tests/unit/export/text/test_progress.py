@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from exporter.export.text import progress_bar
+from exporter.export.text.progress import progress_bar
 from tests.unit.export.text.screens import pipe, terminal
 
 

@@ -9,8 +9,9 @@ import pytest
 from exporter.account.owners import Owner
 from exporter.account.ownership import LASTING, classify
 from exporter.account.reclaim import Kind, removable
-from exporter.store.catalog import CacheID, ImageID, Problem, ProblemKind, Store
+from exporter.store.catalog import Problem, ProblemKind, Store
 from exporter.store.containerd.roots import MEASURABLE
+from exporter.store.entries import CacheID, ImageID
 from tests.store.containerd_roots import ACTIVE, ContainerdRootBuilder, chain_ids, sha256
 from tests.unit.store.containerd.hosts import docker, kubernetes, scan, survey
 

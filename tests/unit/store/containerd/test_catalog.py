@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporter.account.sharing import container_chain, head_images, image_states, image_uses, layer_uses
-from exporter.store.catalog import ContainerID, ContainerState, ImageID, Workload
+from exporter.store.entries import ContainerID, ContainerState, ImageID, Workload
 from tests.store.containerd_roots import ACTIVE, SIZE, chain_ids, sha256
 from tests.unit.store.containerd.hosts import CONTAINER, docker, kubernetes, scan, scanner, store_of, write_container
 from tests.unit.store.hosts import LATER

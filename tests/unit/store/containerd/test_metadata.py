@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.store import bolt
+from exporter.store.boltfile import Limits
 from exporter.store.boltrecords import Contents
 from exporter.store.catalog import ProblemKind
 from exporter.store.containerd.metadata import (
@@ -296,5 +296,5 @@ def test_a_damaged_database(path: Path) -> None:
 def test_a_database_that_never_rests(path: Path) -> None:
     """A database to which is committed all the time is incomplete, and no problem."""
     path.write_bytes(encode({b"v1": {b"version": signed(4)}}))
-    contents = MetadataReader(limits=bolt.Limits(attempts=0)).read(str(path))
+    contents = MetadataReader(limits=Limits(attempts=0)).read(str(path))
     assert Contents(value=Metadata(), complete=False) == contents

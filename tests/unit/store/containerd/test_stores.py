@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from exporter.sample.builder import StoreBuilder
-from exporter.store.catalog import ContainerID, Source
+from exporter.store.catalog import Source
 from exporter.store.containerd.roots import DEFAULT_ROOT, containerd_roots, read_configuration
 from exporter.store.detect import CONTAINERD, Root
+from exporter.store.entries import ContainerID
 from exporter.store.scanner import Scanner
 from tests.quiet import QUIET_PROC
 from tests.store.containerd_roots import ContainerdRootBuilder

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from exporter.account.content import ContentTotal, Keeper
-from exporter.account.inspect import find
+from exporter.account.inspect.find import find
 from exporter.account.report import Report, StoreReport
 from exporter.measure.areas import Area
 from exporter.sample.builder import StoreBuilder
