@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from grafana.frame import TO_CONTAINER, Section
+from grafana.frame import Section
 from grafana.palette import BAD, GOOD, PLAIN, STORED, USAGES, WARNING, WRITTEN
-from grafana.panels import About, Column, Label, Query, Rows, bars, lines, of, rows
+from grafana.panels import About, Column, Query, bars, lines, of, rows
+from grafana.tables import CONTAINERS, IMAGES, LAYERS
 
 UPPER: Final = "layerstore_container_upper_allocated_bytes"
 NO_CONTAINER: Final = "no container on this host"
@@ -12,16 +13,10 @@ NO_CONTAINER: Final = "no container on this host"
 _NAMED: Final = 'name=~"$container"'
 _OF_CONTAINER: Final = "cluster, job, instance, store, container_id"
 
-
-def _by_container(expr: str) -> str:
-    return f"max by (instance, store, container_id, name) ({expr})"
-
-
 # A container whose state just changed has two infos: topk leaves one, or the join would fail for all.
 _INFO: Final = f"topk by ({_OF_CONTAINER}) (1, {of('layerstore_container_info')})"
-_WITH_IMAGE: Final = (
-    f"max by (instance, store, container_id, name, image, state) "
-    f"({of(UPPER)} * on ({_OF_CONTAINER}) group_left (image, state) {_INFO})"
+_WITH_IMAGE: Final = CONTAINERS.each(
+    f"{of(UPPER)} * on ({_OF_CONTAINER}) group_left (image, state) {_INFO}", "image", "state"
 )
 
 
@@ -66,47 +61,38 @@ def uppers() -> Section:
                     height=10,
                     empty=NO_CONTAINER,
                 ),
-                Rows(
-                    labels={
-                        "name": Label(title="Container", width=150),
-                        "image": Label(title="Image", width=130),
-                        "state": Label(title="State", width=75),
-                        "instance": Label(title="Host", width=120),
-                        "store": Label(title="Store", width=80),
-                    },
-                    hidden=["container_id"],
-                    links={"name": TO_CONTAINER},
-                    sort="Allocated",
+                CONTAINERS.rows(
+                    {"name": 150, "image": 130, "state": 75, "instance": 120, "store": 80}, sort="Allocated"
                 ),
                 Column(title="Allocated", expr=_WITH_IMAGE, unit="bytes", width=140, gauge=WRITTEN),
                 Column(
                     title="In 1 h",
-                    expr=_by_container(of(f"container:{UPPER}:delta1h")),
+                    expr=CONTAINERS.each(of(f"container:{UPPER}:delta1h")),
                     unit="bytes",
                     empty="no change",
                 ),
                 Column(
                     title="Size",
-                    expr=_by_container(of("layerstore_container_upper_size_bytes")),
+                    expr=CONTAINERS.each(of("layerstore_container_upper_size_bytes")),
                     unit="bytes",
                 ),
                 Column(
                     title="Inodes",
-                    expr=_by_container(of("layerstore_container_upper_inodes")),
+                    expr=CONTAINERS.each(of("layerstore_container_upper_inodes")),
                     unit="short",
                 ),
                 Column(
                     title="Of limit",
-                    expr=_by_container(f"{of(UPPER)} / {limit}"),
+                    expr=CONTAINERS.each(f"{of(UPPER)} / {limit}"),
                     unit="percentunit",
                     steps=[(None, GOOD), (0.75, WARNING), (0.9, BAD)],
                 ),
                 Column(
                     title="Logs",
-                    expr=_by_container(of("layerstore_container_log_allocated_bytes")),
+                    expr=CONTAINERS.each(of("layerstore_container_log_allocated_bytes")),
                     unit="bytes",
                 ),
-                Column(title="Measured", expr=_by_container(f"time() - {measured}"), unit="s"),
+                Column(title="Measured", expr=CONTAINERS.each(f"time() - {measured}"), unit="s"),
             ),
         ],
     )
@@ -162,17 +148,13 @@ def container() -> Section:
 def images() -> Section:
     """Images, their layers, and who shares them."""
     of_image = "cluster, job, instance, store, image_id"
-    of_layer = "instance, store, chain_id"
-
-    def by_image(expr: str) -> str:
-        return f"max by (instance, store, image_id) ({expr})"
-
     # One value for each reference. The side that is one is grouped: two targets may tell of the same host.
     unique = of("layerstore_image_unique_bytes")
-    by_reference = (
-        "max by (instance, store, image_id, repository, tag) ("
+    by_reference = IMAGES.each(
         f"group by ({of_image}, repository, tag) ({of('layerstore_image_info')}) "
-        f"* on ({of_image}) group_left () max by ({of_image}) ({unique}))"
+        f"* on ({of_image}) group_left () max by ({of_image}) ({unique})",
+        "repository",
+        "tag",
     )
     return Section(
         title="Images and shared layers",
@@ -189,27 +171,20 @@ def images() -> Section:
                     height=10,
                     empty="no image on this host",
                 ),
-                Rows(
-                    labels={
-                        "repository": Label(title="Repository", width=200),
-                        "tag": Label(title="Tag", width=110),
-                        "image_id": Label(title="ID", width=110),
-                        "instance": Label(title="Host", width=130),
-                        "store": Label(title="Store", width=90),
-                    },
-                    sort="Unique",
+                IMAGES.rows(
+                    {"repository": 200, "tag": 110, "image_id": 110, "instance": 130, "store": 90}, sort="Unique"
                 ),
                 Column(title="Unique", expr=by_reference, unit="bytes", width=140, gauge=STORED),
-                Column(title="Shared", expr=by_image(of("layerstore_image_shared_bytes")), unit="bytes"),
-                Column(title="Size", expr=by_image(of("layerstore_image_size_bytes")), unit="bytes"),
+                Column(title="Shared", expr=IMAGES.each(of("layerstore_image_shared_bytes")), unit="bytes"),
+                Column(title="Size", expr=IMAGES.each(of("layerstore_image_size_bytes")), unit="bytes"),
                 Column(
                     title="Reclaimable",
-                    expr=by_image(f"{unique} and {of('layerstore_image_containers')} == 0"),
+                    expr=IMAGES.each(f"{unique} and {of('layerstore_image_containers')} == 0"),
                     unit="bytes",
                     width=100,
                     empty="in use",
                 ),
-                Column(title="Containers", expr=by_image(of("layerstore_image_containers")), unit="short", width=90),
+                Column(title="Containers", expr=IMAGES.each(of("layerstore_image_containers")), unit="short", width=90),
             ),
             rows(
                 About(
@@ -220,30 +195,23 @@ def images() -> Section:
                     height=9,
                     empty="no layer on this host",
                 ),
-                Rows(
-                    labels={
-                        "chain_id": Label(title="Chain ID", width=110),
-                        "instance": Label(title="Host", width=110),
-                        "store": Label(title="Store", width=80),
-                    },
-                    sort="Size",
-                ),
+                LAYERS.rows({"chain_id": 110, "instance": 110, "store": 80}, sort="Size"),
                 Column(
                     title="Size",
-                    expr=f"max by ({of_layer}) ({of('layerstore_layer_size_bytes')})",
+                    expr=LAYERS.each(of("layerstore_layer_size_bytes")),
                     unit="bytes",
                     width=130,
                     gauge=STORED,
                 ),
                 Column(
                     title="Images",
-                    expr=f"max by ({of_layer}) ({of('layerstore_layer_images')})",
+                    expr=LAYERS.each(of("layerstore_layer_images")),
                     unit="short",
                     width=75,
                 ),
                 Column(
                     title="Containers",
-                    expr=f"max by ({of_layer}) ({of('layerstore_layer_containers')})",
+                    expr=LAYERS.each(of("layerstore_layer_containers")),
                     unit="short",
                 ),
             ),
@@ -271,10 +239,10 @@ def images() -> Section:
                     empty="no layer on this host",
                 ),
                 Query(
-                    expr=f'count_values("images", max by ({of_layer}) ({of("layerstore_layer_images")}))',
+                    expr=f'count_values("images", {LAYERS.each(of("layerstore_layer_images"))})',
                     legend="images: {{images}}",
                 ),
-                steps=[(None, PLAIN)],
+                steps=PLAIN,
             ),
         ],
     )

@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from grafana.frame import FLEET_UID, TO_CONTAINER, TO_HOST, Page, Section
-from grafana.palette import BAD, GOOD, OWNERS, PLAIN, WARNING, WRITTEN
-from grafana.panels import FIRING, About, Column, Label, Query, Rows, bars, lines, number, of, rows
+from grafana.frame import FLEET_UID, Page, Section
+from grafana.palette import FREE_SHARE, GOOD, NONE_WANTED, ORPHANED, OWNERS, PLAIN, TIME_LEFT, WARNING, WRITTEN
+from grafana.panels import FIRING, About, Column, Query, bars, lines, number, of, rows
+from grafana.tables import ALERTS, CONTAINERS, HOSTS
 
 _UPPER: Final = "layerstore_container_upper_allocated_bytes"
 _FREE: Final = "store:layerstore_filesystem_avail_bytes:ratio"
@@ -32,7 +33,7 @@ def _overview() -> Section:
                     height=4,
                 ),
                 Query(expr=f"sum(1 - {_UP})"),
-                steps=[(None, GOOD), (1, BAD)],
+                steps=NONE_WANTED,
             ),
             number(
                 About(
@@ -79,7 +80,7 @@ def _overview() -> Section:
                 Query(
                     expr=f"count({FIRING}) or vector(0)",
                 ),
-                steps=[(None, GOOD), (1, BAD)],
+                steps=NONE_WANTED,
             ),
         ],
     )
@@ -100,18 +101,13 @@ def _hosts() -> Section:
                     width=24,
                     height=9,
                 ),
-                Rows(
-                    labels={"instance": Label(title="Host", width=200)},
-                    links={"instance": TO_HOST},
-                    sort="Free",
-                    ascending=True,
-                ),
+                HOSTS.rows({"instance": 200}, sort="Free", ascending=True),
                 Column(
                     title="Free",
                     expr=f"min by (instance) ({of(_FREE)})",
                     unit="percentunit",
                     width=100,
-                    steps=[(None, BAD), (0.1, WARNING), (0.25, GOOD)],
+                    steps=FREE_SHARE,
                 ),
                 Column(
                     title="Full in",
@@ -119,11 +115,11 @@ def _hosts() -> Section:
                     unit="s",
                     width=120,
                     empty="not filling",
-                    steps=[(None, BAD), (4 * 3600, WARNING), (24 * 3600, GOOD)],
+                    steps=TIME_LEFT,
                 ),
                 Column(
                     title="Written",
-                    expr=f"max by (instance) ({of(f'instance:{_UPPER}:sum')})",
+                    expr=HOSTS.each(of(f"instance:{_UPPER}:sum")),
                     unit="bytes",
                     width=200,
                     gauge=WRITTEN,
@@ -131,24 +127,24 @@ def _hosts() -> Section:
                 ),
                 Column(
                     title="In 1 h",
-                    expr=f"max by (instance) ({of(f'instance:{_UPPER}:sum_delta1h')})",
+                    expr=HOSTS.each(of(f"instance:{_UPPER}:sum_delta1h")),
                     unit="bytes",
                     width=110,
                 ),
                 Column(
                     title="Orphaned",
-                    expr=f"max by (instance) ({orphans})",
+                    expr=HOSTS.each(orphans),
                     unit="bytes",
                     width=140,
                     empty="not known yet",
-                    steps=[(None, GOOD), (1024**2, WARNING), (1024**3, BAD)],
+                    steps=ORPHANED,
                 ),
                 Column(
                     title="Damaged records",
-                    expr=f"max by (instance) ({of('instance:layerstore_integrity_problems:sum')})",
+                    expr=HOSTS.each(of("instance:layerstore_integrity_problems:sum")),
                     unit="short",
                     width=140,
-                    steps=[(None, GOOD), (1, BAD)],
+                    steps=NONE_WANTED,
                 ),
             ),
             lines(
@@ -178,11 +174,7 @@ def _hosts() -> Section:
 def _containers() -> Section:
     growing = of(f"fleet:{_UPPER}:topk20_delta1h", 'instance=~"$instance"')
     largest = of(f"fleet:{_UPPER}:topk20", 'instance=~"$instance"')
-    labels = {
-        "name": Label(title="Container", width=150),
-        "instance": Label(title="Host", width=150),
-        "store": Label(title="Store", width=100),
-    }
+    widths = {"name": 150, "instance": 150, "store": 100}
     return Section(
         title="Containers anywhere",
         panels=[
@@ -194,10 +186,10 @@ def _containers() -> Section:
                     unit="short",
                     empty="no upper layer grew within the last hour",
                 ),
-                Rows(labels=labels, hidden=["container_id"], links={"name": TO_CONTAINER}, sort="In 1 h"),
+                CONTAINERS.rows(widths, sort="In 1 h"),
                 Column(
                     title="In 1 h",
-                    expr=f"max by (instance, store, container_id, name) ({growing})",
+                    expr=CONTAINERS.each(growing),
                     unit="bytes",
                     width=160,
                     gauge=WRITTEN,
@@ -211,10 +203,10 @@ def _containers() -> Section:
                     unit="short",
                     empty="no container on any host",
                 ),
-                Rows(labels=labels, hidden=["container_id"], links={"name": TO_CONTAINER}, sort="Allocated"),
+                CONTAINERS.rows(widths, sort="Allocated"),
                 Column(
                     title="Allocated",
-                    expr=f"max by (instance, store, container_id, name) ({largest})",
+                    expr=CONTAINERS.each(largest),
                     unit="bytes",
                     width=160,
                     gauge=WRITTEN,
@@ -251,7 +243,7 @@ def _stores() -> Section:
                     empty="no layer on any host",
                 ),
                 Query(expr=of("fleet:layerstore_layer_info:topk20_hosts"), legend="{{chain_id}}"),
-                steps=[(None, PLAIN)],
+                steps=PLAIN,
             ),
             bars(
                 About(
@@ -264,7 +256,7 @@ def _stores() -> Section:
                     expr=f"count by (engine, driver, active) ({of('layerstore_store_info')})",
                     legend="{{engine}} {{driver}}, active: {{active}}",
                 ),
-                steps=[(None, PLAIN)],
+                steps=PLAIN,
             ),
         ],
     )
@@ -284,19 +276,12 @@ def _coverage() -> Section:
                     height=6,
                     empty="every exporter answers, and reads its host in time",
                 ),
-                Rows(
-                    labels={
-                        "instance": Label(title="Host", width=200),
-                        "job": Label(title="Job", width=200),
-                        "alertname": Label(title="Alert", width=250),
-                        "stage": Label(title="Stage", width=120),
-                        "alertstate": Label(title="State", width=120),
-                    },
-                    links={"instance": TO_HOST},
+                ALERTS.rows(
+                    {"instance": 200, "job": 200, "alertname": 250, "stage": 120, "alertstate": 120},
                     sort="Alert",
                     ascending=True,
                 ),
-                Column(title="", expr=f"max by (instance, job, alertname, stage, alertstate) ({_ILL})", unit="short"),
+                Column(title="", expr=ALERTS.each(_ILL), unit="short"),
             ),
             bars(
                 About(
@@ -310,7 +295,7 @@ def _coverage() -> Section:
                     expr=f"count by (version) ({of('layerstore_exporter_build_info')})",
                     legend="{{version}}",
                 ),
-                steps=[(None, PLAIN)],
+                steps=PLAIN,
             ),
             lines(
                 About(

@@ -4,7 +4,7 @@ from typing import Final
 
 from grafana.containers import NO_CONTAINER, UPPER, container, images, uppers
 from grafana.frame import HOST_UID, Page, Section
-from grafana.palette import AREAS, BAD, GOOD, OWNERS, RECLAIMABLE, WARNING
+from grafana.palette import AREAS, FREE_SHARE, NONE_WANTED, ORPHANED, OWNERS, RECLAIMABLE, TIME_LEFT
 from grafana.panels import FIRING, About, Query, bars, lines, number, of
 
 _ORPHANS: Final = of("layerstore_directories_allocated_bytes", 'owner="orphan"')
@@ -24,7 +24,7 @@ def _overview() -> Section:
                     height=4,
                 ),
                 Query(expr=f"min({of('store:layerstore_filesystem_avail_bytes:ratio')})"),
-                steps=[(None, BAD), (0.1, WARNING), (0.25, GOOD)],
+                steps=FREE_SHARE,
             ),
             number(
                 About(
@@ -37,7 +37,7 @@ def _overview() -> Section:
                     empty="not filling",
                 ),
                 Query(expr=f"min({of('store:layerstore_filesystem_avail_bytes:seconds_to_full1h')})"),
-                steps=[(None, BAD), (4 * 3600, WARNING), (24 * 3600, GOOD)],
+                steps=TIME_LEFT,
             ),
             number(
                 About(
@@ -61,7 +61,7 @@ def _overview() -> Section:
                     empty=_MEASURING,
                 ),
                 Query(expr=f"sum({_ORPHANS})"),
-                steps=[(None, GOOD), (1024**2, WARNING), (1024**3, BAD)],
+                steps=ORPHANED,
             ),
             number(
                 About(
@@ -72,7 +72,7 @@ def _overview() -> Section:
                     height=4,
                 ),
                 Query(expr=f"sum({of('layerstore_integrity_problems')})"),
-                steps=[(None, GOOD), (1, BAD)],
+                steps=NONE_WANTED,
             ),
             number(
                 About(
@@ -85,7 +85,7 @@ def _overview() -> Section:
                 Query(
                     expr=f"count({FIRING}) or vector(0)",
                 ),
-                steps=[(None, GOOD), (1, BAD)],
+                steps=NONE_WANTED,
             ),
         ],
     )

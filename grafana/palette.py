@@ -1,7 +1,7 @@
 """Colours: one for each owner, area and usage, the same wherever it is shown. Kin has a kindred colour: what images
 hold is blue, what containers write orange, what builds leave purple, what nobody needs red."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 OWNERS: Final[Mapping[str, str]] = {
@@ -46,8 +46,20 @@ WRITTEN: Final = OWNERS["container_upper"]
 """Of bars that show what containers wrote."""
 STORED: Final = OWNERS["image_layer"]
 """Of bars that show what images hold."""
-PLAIN: Final = "#3274D9"
-"""Of bars that are told apart by their names alone."""
 GOOD: Final = "#56A64B"
 WARNING: Final = "#FF9830"
 BAD: Final = "#E02F44"
+
+Steps = Sequence[tuple[float | None, str]]
+"""Colours from a value on, the first from None."""
+
+PLAIN: Final[Steps] = [(None, "#3274D9")]
+"""Of bars that are told apart by their names alone."""
+NONE_WANTED: Final[Steps] = [(None, GOOD), (1, BAD)]
+"""Of what there should be none of."""
+FREE_SHARE: Final[Steps] = [(None, BAD), (0.1, WARNING), (0.25, GOOD)]
+"""Of the share of a filesystem that is free."""
+TIME_LEFT: Final[Steps] = [(None, BAD), (4 * 3600, WARNING), (24 * 3600, GOOD)]
+"""Of the seconds until a filesystem is full."""
+ORPHANED: Final[Steps] = [(None, GOOD), (1024**2, WARNING), (1024**3, BAD)]
+"""Of the bytes of orphans: a few are no matter."""

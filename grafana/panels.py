@@ -13,14 +13,13 @@ from grafana_foundation_sdk.models import common as common_model
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from grafana.palette import Steps
+
 SOURCE: Final = common_model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 """What the variable ``datasource`` chooses."""
 
 _HOST: Final = 'cluster=~"$cluster",job=~"$job",instance=~"$instance"'
 _FLEET: Final = 'cluster=~"$cluster",job=~"$job"'
-
-Steps = Sequence[tuple[float | None, str]]
-"""Colours from a value on, the first from None."""
 
 Panel = timeseries.Panel | stat.Panel | bargauge.Panel | table.Panel
 P = TypeVar("P", timeseries.Panel, stat.Panel, bargauge.Panel, table.Panel)
