@@ -54,7 +54,7 @@ def uppers() -> Section:
             rows(
                 About(
                     title="Upper layers",
-                    description="Each container's upper layer. Size is what docker ps -s says, allocated what du says. "
+                    description="Each container's upper layer. Size is its files' length, allocated what du says. "
                     "Of limit is – where no limit is set. A click on a name shows that container.",
                     unit="short",
                     width=24,

@@ -53,8 +53,8 @@ def _overview() -> Section:
             number(
                 About(
                     title="Orphaned",
-                    description="Disk space of directories that no record names and no mount uses. The engine never "
-                    "removes them.",
+                    description="Disk space of directories that no record names and no mount uses. Docker's graph "
+                    "drivers never remove them; containerd does with the next snapshot that it removes.",
                     unit="bytes",
                     width=4,
                     height=4,

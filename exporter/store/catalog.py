@@ -145,6 +145,8 @@ class Store:
     internal: frozenset[str] = frozenset()
     """Entries of the directory root that are no storage directories: the short links, what the engine tries out."""
     layout: Layout = Layout.GRAPHDRIVER
+    namespace: str = ""
+    """The namespace of containerd that it is; empty for a graph driver's."""
     places: Places | None = None
     """Where its records are; None where they are where Docker's graph drivers have them."""
     speaks: bool = True

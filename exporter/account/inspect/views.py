@@ -260,6 +260,11 @@ class ContainerView:
     """What is *not* in the upper layer."""
     problems: tuple[Problem, ...]
 
+    @property
+    def is_dockers(self) -> bool:
+        """Whether Docker has records of it; what containerd alone has no log nor mount points in any that are read."""
+        return self.config is not None
+
 
 class Owner(enum.StrEnum):
     """Whose a storage directory is."""

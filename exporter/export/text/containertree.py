@@ -15,6 +15,8 @@ from exporter.store.entries import MountPoint
 
 _LONGEST_STEP = 80
 """Characters of a build step that a terminal shows in the lower chain."""
+_UNTOLD = "no record that is read here tells"
+"""What is said of what only Docker's records would tell."""
 
 
 def container_tree(page: Page, view: ContainerView) -> Tree:
@@ -94,17 +96,18 @@ def _upper(page: Page, view: ContainerView) -> Tree:
     title = page.text(("upper layer", "bold"), ": what the container wrote")
     if view.upper is None:
         return branch(page, title, [("directory", page.text(("no record tells", "red")))])
-    return branch(page, title, _upper_facts(page, view.upper, view.upper_limit))
+    return branch(page, title, _upper_facts(page, view, view.upper))
 
 
-def _upper_facts(page: Page, upper: UpperView, limit: int | None) -> Iterator[Fact]:
+def _upper_facts(page: Page, view: ContainerView, upper: UpperView) -> Iterator[Fact]:
     if upper.usage is None:
         yield "size", page.text("not measured")
     else:
-        # Of what is in containerd Docker tells what it takes on the disk.
-        sizes = ("", " (docker's SizeRw)") if upper.directory.numbered else (" (docker's SizeRw)", "")
-        yield "size", page.text((amount(upper.usage.size), "bold"), sizes[0])
-        yield "allocated", page.text((amount(upper.usage.allocated), "bold"), f" of disk{sizes[1]}")
+        theirs = " (docker's SizeRw)" if view.is_dockers else " (ctr's snapshots usage)"
+        # Of what is in containerd both tell what it takes on the disk.
+        of_size, of_disk = ("", theirs) if upper.directory.numbered else (theirs, "")
+        yield "size", page.text((amount(upper.usage.size), "bold"), of_size)
+        yield "allocated", page.text((amount(upper.usage.allocated), "bold"), f" of disk{of_disk}")
         yield "inodes", page.text(number(upper.usage.inodes))
         yield "measured", page.text(moment(upper.measured_at))
         if not upper.exact:
@@ -112,7 +115,8 @@ def _upper_facts(page: Page, upper: UpperView, limit: int | None) -> Iterator[Fa
             yield "", page.text((lacks, "yellow"))
     for grower in upper.growers:
         yield "grew", page.text((f"+{amount(grower.grown)}", "bold"), f" /{grower.path}")
-    yield "limit", page.text("none is set" if limit is None else amount(limit))
+    unlimited = "none is set" if view.is_dockers else _UNTOLD
+    yield "limit", page.text(unlimited if view.upper_limit is None else amount(view.upper_limit))
     yield from directory_facts(page, upper.directory)
 
 
@@ -160,6 +164,9 @@ def _lower_cells(page: Page, step: LowerStep) -> tuple[Part, ...]:
 
 
 def _log(page: Page, view: ContainerView, log: LogView) -> Tree:
+    if not view.is_dockers:
+        where = "; a pod's is below /var/log/pods" if view.workload.pod else ""
+        return branch(page, page.text(("log", "bold"), f": {_UNTOLD}{where}"), [])
     driver = log.driver or "driver not known"
     title = page.text(("log", "bold"), f": {driver}, {amount(log.allocated)} of disk")
     tree = branch(page, title, [])
@@ -176,7 +183,9 @@ def _log(page: Page, view: ContainerView, log: LogView) -> Tree:
 def _mount_points(page: Page, view: ContainerView) -> Tree:
     title = page.text(("mount points", "bold"), ": what is written there is not in the upper layer")
     rows = [(point.destination, _mount_point(page, point)) for point in view.mount_points]
-    return branch(page, title, rows) if rows else branch(page, page.text(("mount points", "bold"), ": none"), [])
+    if rows:
+        return branch(page, title, rows)
+    return branch(page, page.text(("mount points", "bold"), ": none" if view.is_dockers else f": {_UNTOLD}"), [])
 
 
 def _mount_point(page: Page, point: MountPoint) -> Text:

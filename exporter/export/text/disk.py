@@ -6,7 +6,7 @@ from rich.console import RenderableType
 
 from exporter.account.owners import Owner
 from exporter.account.reclaim import Kind
-from exporter.export.text.diskrows import OwnerRow, RootRow
+from exporter.export.text.diskrows import FreeableRow, RootRow
 from exporter.export.text.listing import Column, Role, listing
 from exporter.export.text.page import Page, Part, amount, number
 from exporter.measure.areas import Area
@@ -32,12 +32,12 @@ _AREAS = {
     Area.CONTENT: "images' content as it came, compressed",
     Area.OTHER: "everything else in the root",
 }
-_WAYS = {
-    Kind.DANGLING_IMAGES: ("dangling images", "docker image prune"),
-    Kind.UNUSED_IMAGES: ("images without a container", "docker image prune --all"),
-    Kind.EXITED_CONTAINERS: ("containers that ended", "docker container prune"),
-    Kind.BUILD_CACHE: ("build cache", "docker builder prune --all"),
-    Kind.ORPHANS: ("orphans", "delete each by hand, after inspect has told of it"),
+_KINDS = {
+    Kind.DANGLING_IMAGES: "dangling images",
+    Kind.UNUSED_IMAGES: "images without a container",
+    Kind.EXITED_CONTAINERS: "containers that ended",
+    Kind.BUILD_CACHE: "build cache",
+    Kind.ORPHANS: "orphans",
 }
 _TOP = 5
 """Volumes that are told one by one."""
@@ -48,24 +48,24 @@ def disk_tables(page: Page, row: RootRow) -> Iterator[RenderableType]:
     yield page.text(("Where the disk went", "bold"), (f"  {row.root}", "dim"))
     columns = (Column("what", Role.NAME), Column("allocated", Role.FIGURE), Column("directories", Role.FIGURE))
     yield listing(page, columns, [*_parts(row), *_sums(row)])
-    if row.reclaimable:
+    if row.freeable:
         yield page.text()
         yield page.text(("What could be freed", "bold"), ("  layers that others need stay; the kinds overlap", "dim"))
-        yield listing(
-            page,
-            (Column("what", Role.NAME), Column("frees", Role.FIGURE), Column("how", Role.NAME)),
-            [
-                (name, (amount(row.reclaimable.get(kind)), "bold"), how)
-                for kind, (name, how) in _WAYS.items()
-                if kind in row.reclaimable
-            ],
-        )
+        columns = (Column("what", Role.NAME), Column("frees", Role.FIGURE), Column("how"))
+        yield listing(page, columns, [_freeable(row, freeable) for freeable in row.freeable])
+
+
+def _freeable(row: RootRow, freeable: FreeableRow) -> tuple[Part, ...]:
+    how = freeable.command or freeable.remark
+    if freeable.command and freeable.remark:
+        how = f"{freeable.command} ({freeable.remark})"
+    return _name(row, _KINDS[freeable.kind], freeable.store), (amount(freeable.allocated), "bold"), how
 
 
 def _parts(row: RootRow) -> Iterator[tuple[Part, ...]]:
     """What takes space in the root; what takes none is left out."""
     parts: list[tuple[str, int | None, int | None]] = [
-        (_name(row, owned), owned.allocated, owned.directories)
+        (_name(row, _OWNERS[owned.owner], owned.store), owned.allocated, owned.directories)
         for owned in row.owners
         if owned.allocated or owned.directories or (owned.allocated is None and row.untold)
     ]
@@ -80,8 +80,8 @@ def _parts(row: RootRow) -> Iterator[tuple[Part, ...]]:
             yield from _volumes(row)
 
 
-def _name(row: RootRow, owned: OwnerRow) -> str:
-    return f"{_OWNERS[owned.owner]} ({owned.store})" if len(row.stores) > 1 else _OWNERS[owned.owner]
+def _name(row: RootRow, what: str, store: str) -> str:
+    return f"{what} ({store})" if len(row.stores) > 1 else what
 
 
 def _volumes(row: RootRow) -> Iterator[tuple[Part, ...]]:

@@ -4,10 +4,12 @@ The names of the fields are the keys of ``report --json``. None stands for what 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from exporter.account.freeing import way_of
 from exporter.account.owners import Owner
+from exporter.account.reclaim import Kind
 from exporter.account.report import StoreReport
 from exporter.measure.areas import Area
 from exporter.measure.filesystem import Filesystem
@@ -22,6 +24,18 @@ class OwnerRow:
     directories: int | None
     """None where it cannot be told which are the owner's."""
     allocated: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreeableRow:
+    """What removing all of a kind would free in one store, and how."""
+
+    store: str
+    kind: Kind
+    allocated: int
+    command: str | None
+    """What frees it on the engine that the store belongs to; None where nothing can be run for it."""
+    remark: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +59,9 @@ class RootRow:
     ``allocated + elsewhere + available = size``."""
     filesystem: Filesystem | None
     reclaimable: Mapping[str, int]
-    """What removing all of a kind would free; the kinds overlap."""
+    """What removing all of a kind would free in all stores; the kinds overlap."""
+    freeable: tuple[FreeableRow, ...]
+    """The same, store by store."""
 
 
 def root_rows(reports: Iterable[StoreReport]) -> tuple[RootRow, ...]:
@@ -75,6 +91,7 @@ def _root_row(root: str, reports: list[StoreReport]) -> RootRow:
         else max(0, filesystem.size - filesystem.available - allocated),
         filesystem=filesystem,
         reclaimable=_reclaimable(reports),
+        freeable=tuple(row for report in reports for row in _freeable_rows(report)),
     )
 
 
@@ -102,3 +119,16 @@ def _reclaimable(reports: Iterable[StoreReport]) -> Mapping[str, int]:
         for kind, size in report.reclaimable.items():
             sums[kind] = sums.get(kind, 0) + size
     return sums
+
+
+def _freeable_rows(report: StoreReport) -> Iterator[FreeableRow]:
+    for kind in Kind:
+        if kind in report.reclaimable:
+            way = way_of(report.store, kind)
+            yield FreeableRow(
+                store=report.store.name,
+                kind=kind,
+                allocated=report.reclaimable[kind],
+                command=way.command,
+                remark=way.remark,
+            )

@@ -23,7 +23,7 @@ AT_LEAST = "≥ "
 """Stands before a figure that is a lower bound."""
 NAMELESS = "<none>"
 """What engines print where an image has no name."""
-UNITS_NOTE = "Sizes are decimal as docker prints them (1kB = 1000B); ? is not known; --json has bytes."
+UNITS_NOTE = "Sizes are decimal (1kB = 1000B); ? is not known; --json has bytes."
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _WIDEST = 1 << 20
 _ID_LENGTH = 64

@@ -126,6 +126,7 @@ class _Builder:
             directory_root=self._directory_root(),
             diff_name="fs",
             layout=Layout.SNAPSHOTTER,
+            namespace=namesake.namespace,
             places=self._places,
             speaks=namesake.speaks,
             layers=snapshots.layers(found.diff_ids),

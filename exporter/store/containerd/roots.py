@@ -22,6 +22,8 @@ OWN: Final = "containerd/daemon"
 """Where below Docker's root its own containerd has its root."""
 DOCKERS: Final = "moby"
 """Docker's namespace."""
+KUBERNETES: Final = "k8s.io"
+"""Kubernetes' namespace."""
 MEASURABLE: Final = "overlayfs"
 """The snapshotter whose directories are laid out as is known here."""
 

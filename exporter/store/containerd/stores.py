@@ -15,6 +15,7 @@ from exporter.store.containerd.metadata import Namespace
 from exporter.store.containerd.reader import ContainerdReader
 from exporter.store.containerd.roots import (
     DOCKERS,
+    KUBERNETES,
     MEASURABLE,
     ContainerdRoot,
     builds_in_containerd,
@@ -24,7 +25,7 @@ from exporter.store.detect import Location, daemon_options, touched
 from exporter.store.engine import BACKING_DEVICE
 from exporter.store.records import Scan
 
-_RANKS = {"k8s.io": 0, DOCKERS: 1, "default": 2}
+_RANKS = {KUBERNETES: 0, DOCKERS: 1, "default": 2}
 """Which of the namespaces that are in use has what belongs to none: the first of these."""
 _SLACK = 1.0
 """Seconds that an engine takes from one of its parts to the next when it is started."""

@@ -12,6 +12,7 @@ from exporter.export.text.diskrows import RootRow, root_rows
 from exporter.export.text.glance import print_report
 from exporter.measure.areas import Area
 from exporter.measure.filesystem import Filesystem
+from exporter.store.catalog import Layout
 from exporter.store.entries import CacheID
 from tests.unit.account.records import ROOT, Records
 from tests.unit.export.text.screens import pipe, report_of
@@ -146,15 +147,47 @@ def test_the_table() -> None:
     ] == table(store())[:15]
 
 
+def freeable(*stores: StoreReport) -> list[list[str]]:
+    """The cells of the table of what could be freed."""
+    lines = table(*stores)
+    first = next(place for place, line in enumerate(lines) if line and line[0].startswith("What could be freed"))
+    return lines[first + 1 : lines.index([], first)]
+
+
+def namespace(name: str, **reclaimable: int) -> StoreReport:
+    """A namespace of containerd."""
+    report = store(root="/var/lib/containerd", reclaimable=reclaimable)
+    changed = replace(report.store, name=f"containerd/{name}", namespace=name, layout=Layout.SNAPSHOTTER)
+    return replace(report, store=changed)
+
+
 def test_what_could_be_freed() -> None:
     """Each kind with the command that frees it; a kind that cannot be told is left out."""
-    lines = table(store())
-    first = next(place for place, line in enumerate(lines) if line and line[0].startswith("What could be freed"))
     assert [
         ["what", "frees", "how"],
         ["dangling images", "0B", "docker image prune"],
-        ["orphans", "190B", "delete each by hand, after inspect has told of it"],
-    ] == lines[first + 1 : first + 4]
+        ["orphans", "190B", "by hand, after inspect has told of each"],
+    ] == freeable(store())
+
+
+def test_stores_that_share_a_root_are_freed_one_by_one() -> None:
+    """Each namespace's images are another engine's to remove; the sums of all stay as they were."""
+    both = namespace("k8s.io", dangling_images=70), namespace("default", dangling_images=5, unused_images=9)
+    assert [
+        ["what", "frees", "how"],
+        [
+            "dangling images (containerd/k8s.io)",
+            "70B",
+            "crictl rmi --prune (takes all unused images, not only these)",
+        ],
+        ["dangling images (containerd/default)", "5B", "ctr --namespace default images rm NAME (one by one)"],
+        [
+            "images without a container (containerd/default)",
+            "9B",
+            "ctr --namespace default images prune --all (since containerd 1.7)",
+        ],
+    ] == freeable(*both)
+    assert {"dangling_images": 75, "unused_images": 9} == row_of(*both).reclaimable
 
 
 @pytest.mark.parametrize("size", [9_999_999, 0])

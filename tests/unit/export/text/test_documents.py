@@ -1,6 +1,7 @@
 """The same values as JSON."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -30,6 +31,16 @@ def records() -> Records:
     made.container(app, name="idle")
     made.problems.append(Problem(kind=ProblemKind.EMPTY_LINK, path="/d/link", reason="it holds no short name"))
     return made
+
+
+def test_the_report_names_what_frees_each_kind() -> None:
+    """In a field of its own, so that a program need not take a sentence apart; null where nothing can be run."""
+    report = replace(Records().report(), reclaimable={"unused_images": 7, "orphans": 5})
+    (root,) = json.loads(report_json(report_of(report)))["disk"]
+    images = {"kind": "unused_images", "allocated": 7, "command": "docker image prune --all", "remark": ""}
+    orphans = {"kind": "orphans", "allocated": 5, "command": None, "remark": "by hand, after inspect has told of each"}
+    assert root["reclaimable"] == {"unused_images": 7, "orphans": 5}
+    assert root["freeable"] == [{"store": "overlay2", **images}, {"store": "overlay2", **orphans}]
 
 
 def test_the_report_holds_everything(records: Records) -> None:
@@ -153,6 +164,7 @@ def test_the_report_holds_everything(records: Records) -> None:
                 "elsewhere": None,
                 "filesystem": None,
                 "reclaimable": {},
+                "freeable": [],
             }
         ],
     }

@@ -256,5 +256,5 @@ def test_colours_are_for_terminals() -> None:
 
 
 def test_units_are_explained() -> None:
-    """Decimal ones, as docker prints them."""
-    assert "Sizes are decimal as docker prints them" in shown(report_of(shop().report()))
+    """Decimal ones, as engines print them."""
+    assert "Sizes are decimal (1kB = 1000B)" in shown(report_of(shop().report()))

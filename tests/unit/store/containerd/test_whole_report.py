@@ -1,19 +1,25 @@
 """A whole report on hosts with containerd: everything adds up to the disk, and what could be freed is what would be."""
 
+import re
 import shutil
 import subprocess
 import time
 from pathlib import Path
 
+from rich.console import Console
+
 from exporter.account.content import ContentTotal, Keeper
 from exporter.account.inspect.find import find
 from exporter.account.report import Report, StoreReport
+from exporter.export.text.glance import print_report
+from exporter.export.text.inspection import print_inspection
 from exporter.measure.areas import Area
 from exporter.sample.builder import StoreBuilder
 from exporter.store.catalog import Source, Store
 from exporter.survey import Survey
 from tests.quiet import QUIET_PROC
 from tests.store.containerd_roots import ContainerdRootBuilder, chain_ids, sha256
+from tests.unit.export.text.screens import pipe
 from tests.unit.store.containerd.hosts import CONTAINER, docker, kubernetes, roots, survey, write_container
 from tests.unit.store.hosts import NO_CONFIG, HeldClock
 
@@ -87,6 +93,50 @@ def test_a_docker_that_uses_the_hosts_containerd_has_two_roots(tmp_path: Path) -
     found = report(docker=tmp_path / "docker", containerd=builder.path).stores
     assert len(found) == 1
     assert areas(found) == du(tmp_path / "docker") + du(builder.path)
+
+
+def pages(found: Report, *needles: str) -> str:
+    """What ``report`` and ``inspect`` print of a host."""
+
+    def show(console: Console) -> None:
+        print_report(found, console)
+        for needle in needles:
+            finding = find(found.stores, needle)
+            assert finding.matches
+            print_inspection(finding, console)
+
+    return pipe(show)
+
+
+def test_a_kubernetes_node_is_told_nothing_of_docker(tmp_path: Path) -> None:
+    """Neither what frees what could be freed nor anything else that is said of its containers is Docker's."""
+    builder = kubernetes(tmp_path)
+    builder.pulled("default", "docker.io/library/tool:1", "tool")
+    builder.write()
+    printed = pages(report(containerd=tmp_path), "shop/web-0/nginx", "shop/web-0/POD", "docker.io/library/tool:1")
+    assert "crictl rmi --prune" in printed
+    assert "ctr --namespace default images prune --all" in printed
+    assert [] == re.findall(r"(?i)docker(?!\.io/).{,20}", printed)
+
+
+def test_what_only_docker_writes_down_is_not_said_to_be_none(tmp_path: Path) -> None:
+    """A pod may have a limit, logs and volumes all the same."""
+    kubernetes(tmp_path)
+    printed = pages(report(containerd=tmp_path), "shop/web-0/nginx")
+    assert re.search("limit +no record that is read here tells", printed)
+    assert "log: no record that is read here tells; a pod's is below /var/log/pods" in printed
+    assert "mount points: no record that is read here tells" in printed
+    assert re.search(r"allocated +\S+ of disk \(ctr's snapshots usage\)", printed)
+
+
+def test_dockers_own_containerd_is_freed_by_docker(tmp_path: Path) -> None:
+    """Its containers, too, are told of as Docker does."""
+    docker(tmp_path)
+    printed = pages(report(docker=tmp_path), CONTAINER)
+    assert "docker image prune --all" in printed
+    assert [] == re.findall("(?:crictl|ctr) .*", printed)
+    assert re.search(r"allocated +\S+ of disk \(docker's SizeRw\)", printed)
+    assert "mount points: none" in printed
 
 
 def test_what_keeps_content(tmp_path: Path) -> None:
