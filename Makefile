@@ -40,7 +40,8 @@ test: $(VENV)/.developed  ## run all checks and tests; what needs an engine that
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(or $(ARGS),--numprocesses=auto tests/unit tests/property)
+	$(if $(ARGS),,$(BIN)/pytest tests/service tests/engine tests/stack)
 
 lint: $(VENV)/.developed  ## style and types only
 	$(BIN)/ruff check .

@@ -77,16 +77,25 @@ def _read_files(container_id: ContainerID, record: Folder, now: float) -> Readin
         if not record.exists(HOST_CONFIG):
             return Reading(value=None)
         # hostconfig.json comes first: its directory changed last when config.v2.json should have come.
-        lost = now - os.fstat(record.descriptor).st_mtime >= FILLED_IN
+        lost = _rests(record, now)
         return Reading(value=container_id if lost else None, complete=lost)
     container = _container(container_id, config.value or Document({}), host.value or Document({}))
-    if config.value is not None and not container.removing:
+    is_lacking = config.value is not None and host.value is None and not container.removing
+    # Whenever the engine writes the one it writes the other, so it is lost only where nothing was written for a while;
+    # before, the directory may be going, under a configuration that does not say so.
+    is_lost = is_lacking and _rests(record, now)
+    if is_lost:
         host = required(host, ProblemKind.MISSING_RECORD, record.path_of(HOST_CONFIG))
     problems = [*config.problems, *host.problems]
     for file, document in ((CONFIG, config.value), (HOST_CONFIG, host.value)):
         if document is not None:
             problems += document.remarks.problems(record.path_of(file))
-    return Reading(value=container, problems=tuple(problems))
+    return Reading(value=container, problems=tuple(problems), complete=is_lost or not is_lacking)
+
+
+def _rests(record: Folder, now: float) -> bool:
+    """Whether no file of the record was made, replaced or removed for so long that the engine is done with it."""
+    return now - os.fstat(record.descriptor).st_mtime >= FILLED_IN
 
 
 def _document(record: Folder, name: str) -> Reading[Document]:

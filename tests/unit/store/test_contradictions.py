@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter.store.catalog import ProblemKind, Store
-from tests.unit.store.hosts import Host, build_host, scan, survey
+from tests.unit.store.hosts import HeldClock, Host, build_host, record_survey, scan, survey
 
 Kind = ProblemKind
 
@@ -220,6 +220,20 @@ def test_the_last_files_of_a_container_are_no_problem(host: Host) -> None:
     (host.container(host.exited) / "config.v2.json").unlink()
     store = survey(host.root)
     assert (found(store), set(store.containers)) == ([], {host.running})
+
+
+def test_a_host_configuration_that_just_went_is_no_problem(host: Host) -> None:
+    """A removal that a slow disk holds up looks so, where the configuration does not tell of it. The engine writes
+    both files whenever it writes one: so it is lost once the directory rested, and not before."""
+    lost = host.container(host.exited) / "hostconfig.json"
+    lost.unlink()
+    clock = HeldClock(ahead=10.0)
+    looking = record_survey(host.root, clock=clock)
+    (store,) = looking.catalog().stores
+    assert (found(store), host.exited in store.containers) == ([], True)
+    clock.time += 60.0
+    (store,) = looking.catalog().stores
+    assert found(store) == [(Kind.MISSING_RECORD, str(lost))]
 
 
 def test_a_container_that_was_never_finished_is_no_problem(host: Host) -> None:
