@@ -1,6 +1,7 @@
 """Docker with containerd's image store: what it says, and what we read."""
 
 import os
+import shlex
 import subprocess
 import time
 from collections import Counter
@@ -10,6 +11,8 @@ from random import Random, SystemRandom
 
 import pytest
 
+from exporter.account.freeing import way_of
+from exporter.account.reclaim import Kind
 from exporter.survey import Survey
 from tests.engine.agreement import problems_of, store_report, survey_of, told_by_engine
 from tests.engine.conftest import Tell
@@ -17,12 +20,14 @@ from tests.engine.docker import Docker
 from tests.engine.images import BASE, build
 from tests.engine.modern import ModernDocker, unpacked
 from tests.engine.modern_agreement import NAME, agree
-from tests.engine.processes import delete
+from tests.engine.processes import delete, run
 from tests.engine.scraped import expected_of_scrape, populate, told_by_scrape
 from tests.engine.sequence import Life
 from tests.engine.test_areas import du
+from tests.engine.test_containerd_records import tarball
 from tests.engine.test_lifecycle import scrape
 from tests.engine.test_reclaimable import PRUNES
+from tests.requirements import required
 from tests.service.exporters import running
 
 STEPS = int(os.environ.get("LAYERSTORE_STEPS", "15"))
@@ -115,6 +120,8 @@ def test_an_upgrade_beside_an_exporter_that_stays(distribution: Path, tmp_path: 
         tell(Counter({what: len(figures) for what, figures in expected.items()}))
 
 
+PLAIN = "containerd/plain"
+"""The store of a namespace that is neither Docker's nor Kubernetes'."""
 WRITE = "head -c 400000 /dev/urandom > /written"
 
 
@@ -150,7 +157,40 @@ def test_each_figure_is_the_fall_of_du(docker: ModernDocker, tell: Tell) -> None
     assert all(freed.values())
 
 
-def settled(docker: ModernDocker, survey: Survey, *, quiet: float = 0.5) -> int:
+def test_what_is_named_for_another_namespace_frees_it(docker: ModernDocker, tell: Tell) -> None:
+    """Docker's commands do not reach it. Those that are named, and containerd's newer ``ctr`` has, free what was said,
+    to the byte, and leave the image of a container alone."""
+    socket = f"{docker.root}/exec/containerd/containerd.sock"
+    enter = (required("nsenter"), "--mount", "--root", "--target", str(docker.daemon.pid), "/usr/bin/ctr")
+
+    def ctr(*args: str, stdin: bytes = b"") -> str:
+        return run(*enter, "--address", socket, *args, stdin=stdin)
+
+    own = ("--namespace", "plain")
+    for name in ("used:1", "unused:1", "nameless:1"):
+        ctr(*own, "images", "import", "-", stdin=tarball(f"docker.io/library/{name}")[0])
+    rows = [line.split() for line in ctr(*own, "images", "ls").splitlines()]
+    digest = next(row[2] for row in rows if row[0].endswith("nameless:1"))
+    ctr(*own, "images", "tag", "--local", "docker.io/library/nameless:1", digest)
+    ctr(*own, "images", "rm", "docker.io/library/nameless:1")
+    ctr(*own, "containers", "create", "docker.io/library/used:1", "made", "/bin/busybox", "true")
+    survey, freed = survey_of(docker), Counter[str]()
+    for kind in (Kind.DANGLING_IMAGES, Kind.UNUSED_IMAGES):
+        before = settled(docker, survey, name=PLAIN)
+        report = store_report(survey.whole_report(), PLAIN)
+        command = way_of(report.store, kind).command
+        assert command is not None
+        program, *args = (digest if word == "NAME" else word for word in shlex.split(command))
+        assert program == "ctr"
+        ctr(*args)
+        freed[f"bytes of {kind}"] = before - settled(docker, survey, name=PLAIN)
+        assert (kind, report.reclaimable[kind]) == (kind, freed[f"bytes of {kind}"])
+    tell(freed)
+    assert all(freed.values())
+    assert ["docker.io/library/used:1"] == ctr(*own, "images", "ls", "--quiet").split()
+
+
+def settled(docker: ModernDocker, survey: Survey, *, quiet: float = 0.5, name: str = NAME) -> int:
     """What ``du`` says once containerd is done: nothing is being removed, and it says the same for *quiet* seconds."""
     content = docker.containerd / "io.containerd.content.v1.content"
     snapshots = docker.containerd / "io.containerd.snapshotter.v1.overlayfs/snapshots"
@@ -161,7 +201,7 @@ def settled(docker: ModernDocker, survey: Survey, *, quiet: float = 0.5) -> int:
             now = sum(map(du, (content, snapshots, docker.data_root / "containers")))
         except subprocess.CalledProcessError:
             continue  # something went meanwhile
-        if now == before and not store_report(survey.report(), NAME).store.removals:
+        if now == before and not store_report(survey.report(), name).store.removals:
             break
         before = now
         time.sleep(quiet)
