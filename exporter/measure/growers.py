@@ -3,9 +3,20 @@
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 KEPT = 10
 _LONGEST = 4096
+_MOST_NAMES = 64
+"""Names in a path; the middle of a longer one is not even looked at, since there may be very many."""
+
+
+class Named(Protocol):
+    """A directory on the way down."""
+
+    @property
+    def name(self) -> str:
+        """Its own name; empty for the top."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -30,12 +41,15 @@ class Growers:
     def __init__(self) -> None:
         self._largest: list[Grower] = []
 
-    def offer(self, grown: int, names: Sequence[str], *, is_directory: bool) -> None:
-        """Consider what grew by ``grown`` bytes and lies at the path of these names."""
+    def offer(self, grown: int, above: Sequence[Named], names: Sequence[str], *, is_directory: bool) -> None:
+        """Consider what grew by ``grown`` bytes and lies, by these names, below the directories *above*.
+
+        What it costs does not depend on how many those are: a pass may offer as many things as it meets directories.
+        """
         largest = self._largest
         if grown <= 0 or (len(largest) == KEPT and grown <= largest[0].grown):
             return
-        grower = Grower(grown=grown, path=_path(names), is_directory=is_directory)
+        grower = Grower(grown=grown, path=_path(above, names), is_directory=is_directory)
         if len(largest) < KEPT:
             heapq.heappush(largest, grower)
         else:
@@ -46,6 +60,12 @@ class Growers:
         return tuple(sorted(self._largest, reverse=True))
 
 
-def _path(names: Sequence[str]) -> str:
-    path = "/".join(names if len(names) <= 64 else [*names[:32], "…", *names[-32:]])
+def _path(above: Sequence[Named], names: Sequence[str]) -> str:
+    half = _MOST_NAMES // 2
+    if len(above) + len(names) <= _MOST_NAMES:
+        parts = [*(level.name for level in above), *names]
+    else:
+        end = [*(level.name for level in above[-half:]), *names][-half:]
+        parts = [*(level.name for level in above[:half]), "…", *end]
+    path = "/".join(filter(None, parts))
     return path if len(path) <= _LONGEST else f"{path[: _LONGEST // 2]}…{path[-_LONGEST // 2 :]}"

@@ -313,5 +313,4 @@ class OnePass:
 
     def _offer(self, blocks: int, *names: str, is_directory: bool) -> None:
         if blocks > 0:
-            above = [level.name for level in self._levels[1:]]
-            self._growers.offer(blocks * BLOCK, [*above, *filter(None, names)], is_directory=is_directory)
+            self._growers.offer(blocks * BLOCK, self._levels, names, is_directory=is_directory)

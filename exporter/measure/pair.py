@@ -176,7 +176,9 @@ class _Channel:
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
-        self._read = b""
+        self._read = bytearray()
+        self._searched = 0
+        """So many bytes of what was read hold no end of a line: a message may have many megabytes."""
 
     def send(self, word: str, *what: Any) -> None:
         try:
@@ -187,11 +189,13 @@ class _Channel:
     def receive(self, *, timeout: float) -> list[Any] | None:
         """The next message; None where none comes in so many seconds."""
         while True:
-            line, newline, rest = self._read.partition(b"\n")
-            if newline:
-                self._read = rest
-                message: list[Any] = json.loads(line)
+            end = self._read.find(b"\n", self._searched)
+            if end >= 0:
+                message: list[Any] = json.loads(self._read[:end])
+                del self._read[: end + 1]
+                self._searched = 0
                 return message
+            self._searched = len(self._read)
             if not select.select([self._end], [], [], timeout)[0]:
                 return None
             more = self._end.recv(1 << 20)

@@ -10,18 +10,17 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from exporter.measure.backlog import MOST, Backlog, Listing
 from exporter.measure.bound import Bound, OutgrownError, honest_limit
 from exporter.measure.descent import HELD, Descent, is_gone
 from exporter.measure.inodes import InodeSet
-from exporter.measure.listing import BLOCK, NEVER, Entries, Found, Pace, look, unhurried
+from exporter.measure.listing import BLOCK, Entries, Found, Pace, unhurried
 from exporter.measure.usage import Usage
 
 P = TypeVar("P", bound=Hashable)
 
 Names = tuple[str, ...]
 """The way from the top to a directory, its own name last."""
-
-_ROOM = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +34,7 @@ class Parts(Generic[P]):
     unreadable: int
     """Directories and entries that may not be read, or that the disk fails to give: the usage lacks what they hold."""
     cut: bool
-    """The tree outgrew the walk: the usage is a lower bound."""
+    """The tree outgrew the walk, or what waited to be entered: the usage is a lower bound."""
 
     @property
     def inodes(self) -> int:
@@ -56,6 +55,7 @@ def measure_parts(
     levels: int,
     pace: Pace = unhurried,
     limit: int | None = None,
+    most_names: int = MOST,
 ) -> Parts[P]:
     """Measure the tree at ``path``, part by part.
 
@@ -68,13 +68,14 @@ def measure_parts(
         levels: How far down it is asked; what lies below is in its parent's part.
         pace: Told of the progress; see `Pace`. What it raises ends the walk and is passed on.
         limit: Entries after which the tree is taken to outgrow the walk; by default `honest_limit`.
+        most_names: Of subdirectories, that may wait at a time; see `Backlog`.
 
     Raises:
         OSError: As `measure` does.
     """
     with Descent(path) as descent:
         bound = Bound(pace, limit=honest_limit(descent.fd) if limit is None else limit)
-        walk = _Walk(descent, bound, part_of, levels)
+        walk = _Walk(descent, bound, part_of, levels, Backlog(most=most_names))
         try:
             walk.run(top)
         except OutgrownError:
@@ -97,30 +98,32 @@ class _Part:
         return Usage(size=found.size, allocated=found.blocks * BLOCK, inodes=found.files + self.directories)
 
 
-class _Level(Generic[P]):
+class _Level(Listing, Generic[P]):
     """A directory on the way down: its part, and what of it is still to be done."""
 
-    __slots__ = ("entries", "names", "part", "path")
+    __slots__ = ("part", "path")
 
     def __init__(self, part: P, path: Names | None, entries: Entries | None) -> None:
+        super().__init__(entries)
         self.part = part
         self.path = path
         """None where its subdirectories begin no parts."""
-        self.entries = entries
-        """Those not looked at yet; None where all were."""
-        self.names: list[str] = []
-        """Subdirectories to enter."""
-
-    def close(self) -> None:
-        if self.entries is not None:
-            self.entries.close()
-            self.entries = None
 
 
 class _Walk(Generic[P]):
-    __slots__ = ("_bound", "_deepest", "_descent", "_levels", "_linked", "_part_of", "_parts", "_visited")
+    __slots__ = (
+        "_backlog", "_bound", "_deepest", "_descent", "_levels", "_linked", "_part_of", "_parts", "_visited",
+    )  # fmt: skip
 
-    def __init__(self, descent: Descent, bound: Bound, part_of: Callable[[Names, P], P | None], deepest: int) -> None:
+    def __init__(
+        self,
+        descent: Descent,
+        bound: Bound,
+        part_of: Callable[[Names, P], P | None],
+        deepest: int,
+        backlog: Backlog,
+    ) -> None:
+        self._backlog = backlog
         self._descent = descent
         self._bound = bound
         self._part_of = part_of
@@ -138,6 +141,7 @@ class _Walk(Generic[P]):
             while levels:
                 level = levels[-1]
                 if level.names:
+                    self._backlog.kept -= 1
                     self._enter(level, level.names.pop())
                 elif level.entries is not None:
                     self._look(level, level.entries)
@@ -152,7 +156,7 @@ class _Walk(Generic[P]):
             usage={key: part.usage for key, part in self._parts.items()},
             vanished=sum(part.found.vanished for part in self._parts.values()),
             unreadable=sum(part.found.unreadable for part in self._parts.values()),
-            cut=cut,
+            cut=cut or self._backlog.is_cut,
         )
 
     def _part(self, key: P) -> _Part:
@@ -173,12 +177,8 @@ class _Walk(Generic[P]):
         self._levels.append(_Level(key, path, entries))
 
     def _look(self, level: _Level[P], entries: Entries) -> None:
-        # Entries that wait hold a descriptor, so only the outer levels may let them wait for their subdirectories.
-        room = _ROOM if len(self._levels) <= HELD else NEVER
-        found = self._part(level.part).found
-        found.names = level.names
-        if look(entries, found, pace=self._bound, is_counted=self._is_first_name, room=room):
-            level.close()
+        found, depth = self._part(level.part).found, self._descent.depth
+        self._backlog.look(level, entries, found, depth=depth, pace=self._bound, is_counted=self._is_first_name)
 
     def _enter(self, level: _Level[P], name: str) -> None:
         key, path = level.part, None
@@ -207,7 +207,9 @@ class _Walk(Generic[P]):
             # The way up costs system calls there too, and may be long: it rests and ends like the way down.
             self._bound(0)
         while len(self._levels) > depth + 1:
-            self._part(left.part).found.vanished += len(self._levels.pop().names)
+            lost = self._levels.pop()
+            self._part(left.part).found.vanished += len(lost.names)
+            self._backlog.kept -= len(lost.names)
 
     def _count_unread(self, key: P, name: str) -> None:
         """Count a directory that was not entered: its own blocks are known all the same."""

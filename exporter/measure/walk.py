@@ -1,22 +1,21 @@
 """Measures one directory tree, whatever a hostile container does inside it meanwhile.
 
 The work is depth first and without recursion, on a `Descent`. What it costs is bounded in every direction:
-descriptors by the descent, names kept by `_ROOM` a level, inode numbers by `InodeSet`, depth by `DEEPEST`, and all of
-it by a number of entries that the tree could not honestly have: so a walk ends even where the tree grows faster than
-it is walked.
+descriptors by the descent, names kept by `Backlog`, inode numbers by `InodeSet`, depth by `DEEPEST`, and all of it by a
+number of entries that the tree could not honestly have: so a walk ends even where the tree grows faster than it is
+walked.
 """
 
 import errno
 import os
 from dataclasses import dataclass
 
+from exporter.measure.backlog import MOST, Backlog, Listing
 from exporter.measure.bound import Bound, OutgrownError, honest_limit
 from exporter.measure.descent import HELD, Descent, is_gone
 from exporter.measure.inodes import InodeSet
-from exporter.measure.listing import BLOCK, NEVER, Entries, Found, Pace, look, unhurried
+from exporter.measure.listing import BLOCK, Entries, Found, Pace, unhurried
 from exporter.measure.usage import Usage
-
-_ROOM = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +32,10 @@ class Walked:
     unreadable: int
     """Directories and entries that may not be read, or that the disk fails to give: the usage lacks what they hold."""
     cut: bool
-    """The tree outgrew the walk: the usage is a lower bound."""
+    """The tree outgrew the walk, or what waited to be entered: the usage is a lower bound."""
 
 
-def measure(path: str, *, pace: Pace = unhurried, limit: int | None = None) -> Walked:
+def measure(path: str, *, pace: Pace = unhurried, limit: int | None = None, most_names: int = MOST) -> Walked:
     """Measure the tree at ``path``.
 
     In a tree at rest the usage equals that of ``du -x`` to the byte. In one that changes, each entry counts as it was
@@ -46,6 +45,7 @@ def measure(path: str, *, pace: Pace = unhurried, limit: int | None = None) -> W
         path: The top directory. Its own filesystem is not left.
         pace: Told of the progress; see `Pace`. What it raises ends the walk and is passed on.
         limit: Entries after which the tree is taken to outgrow the walk; by default `honest_limit`.
+        most_names: Of subdirectories, that may wait at a time; see `Backlog`.
 
     Raises:
         OSError: The top directory is missing, no directory, or may not be read; or this process lacks descriptors or
@@ -53,27 +53,19 @@ def measure(path: str, *, pace: Pace = unhurried, limit: int | None = None) -> W
     """
     with Descent(path) as descent:
         bound = Bound(pace, limit=honest_limit(descent.fd) if limit is None else limit)
-        walk = Walk(descent, bound)
+        walk = Walk(descent, bound, most_names=most_names)
         walk.run()
         return walk.result
 
 
-class _Level:
+class _Level(Listing):
     """A directory on the way down, and what of it is still to be done."""
 
-    __slots__ = ("entries", "name", "names")
+    __slots__ = ("name",)
 
     def __init__(self, name: str, entries: Entries | None) -> None:
+        super().__init__(entries)
         self.name = name
-        self.entries = entries
-        """Those not looked at yet; None where all were."""
-        self.names: list[str] = []
-        """Subdirectories to enter."""
-
-    def close(self) -> None:
-        if self.entries is not None:
-            self.entries.close()
-            self.entries = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +80,13 @@ class Part:
 class Walk:
     """One walk over a tree, or over parts of it."""
 
-    __slots__ = ("_bound", "_cut", "_descent", "_directories", "_found", "_levels", "_linked", "_links", "_visited")
+    __slots__ = (
+        "_backlog", "_bound", "_cut", "_descent", "_directories", "_found", "_levels", "_linked", "_links", "_visited",
+    )  # fmt: skip
 
-    def __init__(self, descent: Descent, bound: Bound) -> None:
+    def __init__(self, descent: Descent, bound: Bound, *, most_names: int = MOST) -> None:
         """Prepare a walk; the descent stands at the top."""
+        self._backlog = Backlog(most=most_names)
         self._descent = descent
         self._bound = bound
         self._cut = False
@@ -114,7 +109,7 @@ class Walk:
             links=self._links,
             vanished=found.vanished,
             unreadable=found.unreadable,
-            cut=self._cut,
+            cut=self._cut or self._backlog.is_cut,
         )
 
     def run(self, part: Part | None = None) -> None:
@@ -128,6 +123,7 @@ class Walk:
             while levels:
                 level = levels[-1]
                 if level.names:
+                    self._backlog.kept -= 1
                     self._enter(level.names.pop())
                 elif level.entries is not None:
                     self._look(level, level.entries)
@@ -140,11 +136,15 @@ class Walk:
                 level.close()
 
     def give(self) -> list[Part]:
-        """Give away half of what is still to be done, to be walked by somebody else."""
+        """Give away half of what is still to be done, to be walked by somebody else.
+
+        Only of the outer levels: each part has to tell the whole way to it, and whoever takes it has to go there.
+        """
         parts, start = [], 0
-        for depth, level in enumerate(self._levels):
+        for depth, level in enumerate(self._levels[: HELD + 1]):
             names = tuple(level.names[start::2])
             del level.names[start::2]
+            self._backlog.kept -= len(names)
             if (len(names) + len(level.names)) % 2:
                 # The larger half goes and stays in turn, or else all single names would go.
                 start = 1 - start
@@ -162,6 +162,7 @@ class Walk:
                 return
             self._levels.append(_Level(name, None))
         self._levels[-1].names.extend(part.names)
+        self._backlog.kept += len(part.names)
 
     def _arrive(self, name: str, status: os.stat_result) -> None:
         """Count the directory that the descent now stands in, and begin to list it."""
@@ -175,11 +176,9 @@ class Walk:
         self._levels.append(_Level(name, entries))
 
     def _look(self, level: _Level, entries: Entries) -> None:
-        # Entries that wait hold a descriptor, so only the outer levels may let them wait for their subdirectories.
-        room = _ROOM if len(self._levels) <= HELD else NEVER
-        self._found.names = level.names
-        if look(entries, self._found, pace=self._bound, is_counted=self.is_first_name, room=room):
-            level.close()
+        self._backlog.look(
+            level, entries, self._found, depth=self._descent.depth, pace=self._bound, is_counted=self.is_first_name
+        )
 
     def _enter(self, name: str) -> None:
         try:
@@ -201,7 +200,9 @@ class Walk:
             # The way up costs system calls there too, and may be long: it rests and ends like the way down.
             self._bound(0)
         while len(self._levels) > depth + 1:
-            self._found.vanished += len(self._levels.pop().names)
+            lost = self._levels.pop()
+            self._found.vanished += len(lost.names)
+            self._backlog.kept -= len(lost.names)
 
     def _count_unread(self, name: str) -> None:
         """Count a directory that was not entered: its own blocks are known all the same."""
