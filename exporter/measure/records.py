@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from exporter.measure.walk import measure
-from exporter.store.records import SETTLED_NS, Stamp, stamp_of
+from exporter.store.records import Stamp, stamp_of
+from exporter.store.shelf import SETTLED_NS
 
 
 class RecordSizes:

@@ -19,12 +19,12 @@ from exporter.store.records import (
     Malformed,
     Reading,
     Scan,
-    Shelf,
     damaged_by,
     digest,
     quoted,
     required,
 )
+from exporter.store.shelf import Shelf
 
 CONFIG, HOST_CONFIG = "config.v2.json", "hostconfig.json"
 

@@ -12,6 +12,8 @@ import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from exporter.store.records import modified
+
 DEFAULT_ROOT = "/var/lib/docker"
 DAEMON_CONFIG = "/etc/docker/daemon.json"
 CONTAINERD = "containerd"
@@ -238,14 +240,7 @@ def touched(base: str, driver: str) -> float:
     which touches the driver's directory; and each image, layer or container touches the layer store.
     """
     paths = (driver, f"image/{driver}", f"image/{driver}/layerdb/sha256", f"image/{driver}/layerdb/mounts")
-    return max(_modified(f"{base}/{path}") for path in paths)
-
-
-def _modified(path: str) -> float:
-    try:
-        return os.stat(path, follow_symlinks=False).st_mtime
-    except OSError:
-        return 0.0
+    return max(modified(f"{base}/{path}") for path in paths)
 
 
 def _storage_options(options: Mapping[str, object]) -> tuple[str, ...]:

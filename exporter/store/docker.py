@@ -25,7 +25,7 @@ from exporter.store.graphdir import SHORT_LINKS, DirectoryReader
 from exporter.store.imagedb import ImageReader
 from exporter.store.layerdb import LayerReader, MountReader
 from exporter.store.overlays import Overlays, read_overlays
-from exporter.store.records import NO_FILE, Folder, Scan, open_folder
+from exporter.store.records import NO_FILE, Folder, Scan
 from exporter.store.remains import read_removals, read_write_sets
 from exporter.store.repositories import NAME, RepositoriesReader
 
@@ -54,11 +54,11 @@ class StoreReader:
         """
         already = len(scan.problems)
         # One directory holds the containers of all drivers: what is wrong with their records is said once.
-        shared = scan if location.speaks else Scan(now=scan.now, turn=scan.turn, check=scan.check)
+        shared = scan if location.speaks else scan.apart()
         with ExitStack() as stack:
 
             def folder(path: str, told: Scan = scan) -> Folder | None:
-                return _open(stack, path, told)
+                return told.folder(path, stack)
 
             graph = folder(location.directory_root) if location.measurable else None
             directories = self._directories.read(graph, scan)
@@ -146,18 +146,6 @@ def _is_same(old: Store, new: Store) -> bool:
         return one == other
 
     return all(same(getattr(old, field.name), getattr(new, field.name)) for field in dataclasses.fields(Store))
-
-
-def _open(stack: ExitStack, path: str, scan: Scan) -> Folder | None:
-    """The directory of records at *path*, or None where the engine has not made it; one that cannot be listed is
-    a problem."""
-    try:
-        return stack.enter_context(open_folder(path))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        scan.unreadable(path, error)
-        return None
 
 
 def _unread(location: Location, problems: Iterable[Problem]) -> Iterator[Source]:

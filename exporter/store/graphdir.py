@@ -12,17 +12,8 @@ import stat
 from collections.abc import Mapping
 
 from exporter.store.entries import CacheID, Directory
-from exporter.store.records import (
-    LOST_AND_FOUND,
-    Folder,
-    Reading,
-    Scan,
-    Shelf,
-    Stamp,
-    damaged_by,
-    read_line,
-    stamp_of,
-)
+from exporter.store.records import LOST_AND_FOUND, Folder, Reading, Scan, Stamp, damaged_by, read_line, stamp_of
+from exporter.store.shelf import Shelf
 
 SHORT_LINKS = "l"
 _SCRATCH = ("check-overlayfs-support", "opaque-bug-check", "metacopy-check")

@@ -8,19 +8,8 @@ ID>/parent`` the image that a classic build or a commit started from. Both repla
 from exporter.store.entries import Image, ImageID
 from exporter.store.imageconfig import checked_document, parse_configuration
 from exporter.store.layerdb import chain_ids
-from exporter.store.records import (
-    HEX64,
-    LARGE,
-    Folder,
-    Malformed,
-    Reading,
-    Scan,
-    Shelf,
-    Stamp,
-    damaged_by,
-    digest,
-    read_line,
-)
+from exporter.store.records import HEX64, LARGE, Folder, Malformed, Reading, Scan, Stamp, damaged_by, digest, read_line
+from exporter.store.shelf import Shelf
 
 
 class ImageReader:

@@ -15,18 +15,8 @@ from typing import TypeVar
 
 from exporter.store.catalog import ProblemKind
 from exporter.store.entries import CacheID, ChainID, DiffID, Layer, Mount
-from exporter.store.records import (
-    FILLED_IN,
-    Folder,
-    Malformed,
-    Reading,
-    Scan,
-    Shelf,
-    digest,
-    quoted,
-    read_line,
-    required,
-)
+from exporter.store.records import FILLED_IN, Folder, Malformed, Reading, Scan, digest, quoted, read_line, required
+from exporter.store.shelf import Shelf
 
 T = TypeVar("T")
 

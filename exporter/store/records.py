@@ -1,19 +1,20 @@
-"""Reading record files safely, and remembering what was read.
+"""Reading record files safely.
 
-A record is a small file, or a small directory of them, that the engine wrote. Three things make reading it delicate:
+A record is a small file, or a small directory of them, that the engine wrote. Two things make reading it delicate:
 
 - it may be anything: missing, empty, binary, enormous, a fifo, a symlink. So it is opened without following links
   and without blocking, must be a regular file, and is read up to a limit.
 - it may change or vanish at any moment. What vanishes is normal; what changes is seen again by the next scan.
-- there are thousands of them, and hardly any changed since the last scan. So a reading is kept for as long as the
-  record's own times stay as they were (``Shelf``).
+
+There are thousands of records, and hardly any changed since the last scan: ``exporter/store/shelf.py`` remembers them.
 """
 
 import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
 
@@ -200,6 +201,14 @@ def open_folder(path: str) -> Folder:
     return Folder(path, os.open(path, _LIST))
 
 
+def modified(path: str, *, otherwise: float = 0.0) -> float:
+    """When what is at *path* was last modified, Unix seconds; *otherwise* where the system does not tell."""
+    try:
+        return os.stat(path, follow_symlinks=False).st_mtime
+    except OSError:
+        return otherwise
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading(Generic[T]):
     """What one record said: a value, problems, or both where only a part of it is damaged."""
@@ -223,6 +232,10 @@ class Scan:
         self.problems: list[Problem] = []
         self.vanished = 0
 
+    def apart(self) -> Self:
+        """The same scan, for what has its problems told elsewhere: with none yet."""
+        return type(self)(now=self.now, turn=self.turn, check=self.check)
+
     def problem(self, kind: ProblemKind, path: str, reason: str) -> None:
         """Note one problem."""
         self.problems.append(Problem(kind=kind, path=path, reason=reason))
@@ -230,6 +243,17 @@ class Scan:
     def unreadable(self, path: str, error: OSError) -> None:
         """Note that the system did not let us read something."""
         self.problem(ProblemKind.UNREADABLE_RECORD, path, reason_of(error))
+
+    def folder(self, path: str, stack: ExitStack) -> Folder | None:
+        """The directory of records at *path*, held open by *stack*, or None where the engine has not made it; one that
+        cannot be listed is a problem."""
+        try:
+            return stack.enter_context(open_folder(path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.unreadable(path, error)
+            return None
 
     def names(self, folder: Folder) -> list[str]:
         """The names in *folder*; none, and a problem, where it cannot be listed."""
@@ -267,74 +291,9 @@ def reason_of(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
-SETTLED_NS = 2_000_000_000
-"""A record younger than this when it was read may change again without its times showing it: filesystem clocks
-tick coarsely."""
-TURNS = 64
-"""Each record is read again at least every so many scans, whatever its times say: a file that is overwritten in
-place (a repair by hand, a damaged disk) does not touch the times of the directory that is looked at."""
-
-
 FILLED_IN = 60
 """Seconds after which a record that the engine began to write should be there. It takes milliseconds, but a disk that
 does not keep up may hold up a write for long."""
-
-
-class Shelf(Generic[T]):
-    """Readings kept from one scan to the next, by name and stamp. What a scan does not ask for is forgotten with it."""
-
-    def __init__(self, *, exact: bool = False) -> None:
-        """*exact*: the stamps are those of the files that are read, not of directories that they lie in.
-
-        Otherwise what is damaged is read again each time, so that a second look looks at the disk.
-        """
-        self._exact = exact
-        self._kept: dict[str, tuple[Stamp, bool, Reading[T]]] = {}
-
-    def read_all(
-        self,
-        folder: Folder,
-        names: Iterable[str],
-        *,
-        scan: Scan,
-        read: Callable[[str], Reading[T]],
-        stamp: Callable[[str], Stamp | None],
-    ) -> dict[str, T]:
-        """The values of all records in *names* that have one, by name; their problems go to *scan*.
-
-        *stamp* looks at a record from outside: None for an entry that is no record. *read* reads it anew. Either raises
-        FileNotFoundError for what vanished.
-        """
-        kept: dict[str, tuple[Stamp, bool, Reading[T]]] = {}
-        values: dict[str, T] = {}
-        old, settled_before, turn = self._kept, int(scan.now * 1e9) - SETTLED_NS, scan.turn % TURNS
-        for name in names:
-            scan.check()
-            try:
-                seen = stamp(name)
-                if seen is None:
-                    continue
-                memory = old.get(name)
-                if memory is None or memory[0] != seen or not memory[1] or hash(name) % TURNS == turn:
-                    reading = guarded(read, name, folder)
-                    if memory is not None and memory[2] == reading:
-                        reading = memory[2]  # the same object, so that nothing looks changed to whoever compares
-                    lasts = reading.complete and (self._exact or not reading.problems)
-                    memory = (seen, lasts and max(seen[3::4]) < settled_before, reading)
-            except FileNotFoundError:
-                scan.vanished += 1
-                continue
-            except OSError as error:
-                scan.unreadable(folder.path_of(name), error)
-                continue
-            kept[name] = memory
-            reading = memory[2]
-            if reading.value is not None:
-                values[name] = reading.value
-            if reading.problems:
-                scan.problems.extend(reading.problems)
-        self._kept = kept
-        return values
 
 
 def guarded(read: Callable[[str], Reading[T]], name: str, folder: Folder) -> Reading[T]:

@@ -8,16 +8,8 @@ from collections.abc import Iterator
 
 from exporter.store.documents import Document, parse
 from exporter.store.entries import ImageID, Reference
-from exporter.store.records import (
-    LARGE,
-    Folder,
-    Malformed,
-    Reading,
-    Scan,
-    Shelf,
-    digest,
-    quoted,
-)
+from exporter.store.records import LARGE, Folder, Malformed, Reading, Scan, digest, quoted
+from exporter.store.shelf import Shelf
 
 NAME = "repositories.json"
 

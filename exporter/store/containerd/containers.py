@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from exporter.store.containerd.metadata import ContainerRecord, Namespace
 from exporter.store.documents import Document, parse
 from exporter.store.entries import Container, ContainerID, ContainerState, ImageID, Workload
-from exporter.store.records import SMALL, Folder, Reading, Scan, Shelf
+from exporter.store.records import SMALL, Folder, Reading, Scan
+from exporter.store.shelf import Shelf
 
 SANDBOX = "POD"
 """What a pod's sandbox is called among its containers, as the kubelet always called it."""

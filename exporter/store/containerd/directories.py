@@ -10,7 +10,8 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.store.records import LOST_AND_FOUND, Folder, Reading, Scan, Shelf, Stamp, stamp_of
+from exporter.store.records import LOST_AND_FOUND, Folder, Reading, Scan, Stamp, stamp_of
+from exporter.store.shelf import Shelf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,6 @@ nothing changed it is the very object that was made last, so what follows from i
 """
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from math import inf
@@ -31,7 +30,7 @@ from exporter.store.containers import ContainerReader
 from exporter.store.engine import BACKING_DEVICE, EngineClock, boot_time
 from exporter.store.imageconfig import Configuration
 from exporter.store.overlays import Overlays, read_overlays
-from exporter.store.records import Folder, Scan, open_folder
+from exporter.store.records import Folder, Scan, modified
 
 T = TypeVar("T")
 
@@ -63,12 +62,12 @@ class ContainerdReader:
     def look(self, root: ContainerdRoot, scan: Scan) -> None:
         """Read what is at *root* now."""
         # Its problems are those of the store that speaks for all.
-        told, scan = scan, Scan(now=scan.now, turn=scan.turn, check=scan.check)
+        told, scan = scan, scan.apart()
         snapshotter = root.snapshotter(MEASURABLE)
         with ExitStack() as stack:
 
             def folder(path: str) -> Folder | None:
-                return _open(stack, path, scan)
+                return scan.folder(path, stack)
 
             directories = self._directories.read(folder(f"{snapshotter}/snapshots"), scan)
             before = len(scan.problems)
@@ -83,7 +82,7 @@ class ContainerdReader:
         started = self._started(root)
         overlays = self._read_overlays(root, scan)
         if metadata.complete and rows.complete:
-            changed = _modified(database, scan.now), _modified(root.metadata, scan.now)
+            changed = modified(database, otherwise=scan.now), modified(root.metadata, otherwise=scan.now)
             self._gone = _gone(self._gone, directories, rows.value, metadata.value, changed)
         self._reading = Reading(
             root=root,
@@ -134,9 +133,9 @@ class ContainerdReader:
         return stores
 
     def _build(self, reading: Reading, namesake: Namesake, scan: Scan) -> Store:
-        own = Scan(now=scan.now, turn=scan.turn, check=scan.check)
+        own = scan.apart()
         with ExitStack() as stack:
-            blobs = _open(stack, reading.root.blobs, own)
+            blobs = own.folder(reading.root.blobs, stack)
             with self._configurations.reading(namesake.name) as read:
 
                 def configuration(digest: str) -> Configuration | None:
@@ -154,7 +153,7 @@ class ContainerdReader:
     def _started(self, root: ContainerdRoot) -> float:
         """A moment not after the last start of this containerd: Docker starts its own when it is started itself; else
         the socket tells, or the process; where neither is to be seen, the machine cannot have been started later."""
-        sign = _modified(f"{root.docker}/{BACKING_DEVICE}" if root.own else self._socket, inf)
+        sign = modified(f"{root.docker}/{BACKING_DEVICE}" if root.own else self._socket, otherwise=inf)
         started = self._engines.started_with(root.path, None if sign == inf else sign)
         return self._booted if started is None else started
 
@@ -214,21 +213,3 @@ def _holding(metadata: Metadata, now: float) -> Iterable[tuple[str, str]]:
         for lease in namespace.leases.values():
             if lease.holds(now):
                 yield namespace.name, lease.lease_id
-
-
-def _modified(path: str, otherwise: float) -> float:
-    try:
-        return os.stat(path, follow_symlinks=False).st_mtime
-    except OSError:
-        return otherwise
-
-
-def _open(stack: ExitStack, path: str, scan: Scan) -> Folder | None:
-    """The directory at *path*, or None where the engine has not made it; one that cannot be listed is a problem."""
-    try:
-        return stack.enter_context(open_folder(path))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        scan.unreadable(path, error)
-        return None

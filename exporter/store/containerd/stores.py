@@ -5,7 +5,6 @@ one, ``containerd/<namespace>/<snapshotter>``. Docker keeps its images in its na
 of its own; a switch leaves the other store as it is.
 """
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -23,7 +22,7 @@ from exporter.store.containerd.roots import (
 )
 from exporter.store.detect import Location, daemon_options, touched
 from exporter.store.engine import BACKING_DEVICE
-from exporter.store.records import Scan
+from exporter.store.records import Scan, modified
 
 _RANKS = {KUBERNETES: 0, DOCKERS: 1, "default": 2}
 """Which of the namespaces that are in use has what belongs to none: the first of these."""
@@ -114,7 +113,7 @@ def with_active(locations: Iterable[Location], idle: Collection[str]) -> tuple[L
 
 def newest(roots: Iterable[ContainerdRoot]) -> ContainerdRoot:
     """Of several containerds that one Docker used, the one that it used last."""
-    return max(roots, key=lambda root: _modified(root.metadata))
+    return max(roots, key=lambda root: modified(root.metadata))
 
 
 def uses_graph_driver(place: Location, root: ContainerdRoot, daemon_config: str) -> bool:
@@ -125,7 +124,7 @@ def uses_graph_driver(place: Location, root: ContainerdRoot, daemon_config: str)
     configuration tells, and without that what was touched last.
     """
     used = touched(place.root, place.driver)
-    started = _modified(f"{place.root}/{BACKING_DEVICE}")
+    started = modified(f"{place.root}/{BACKING_DEVICE}")
     if started:
         return used >= started - _SLACK
     options = daemon_options(daemon_config)
@@ -136,18 +135,11 @@ def uses_graph_driver(place: Location, root: ContainerdRoot, daemon_config: str)
     if isinstance(named := options.get("storage-driver"), str):
         return named == place.driver
     database = f"{root.snapshotter(MEASURABLE)}/metadata.db"
-    return used >= max(_modified(database), _modified(cache_database(place.root, MEASURABLE)))
+    return used >= max(modified(database), modified(cache_database(place.root, MEASURABLE)))
 
 
 def has_left(place: Location) -> bool:
     """Whether the Docker at *place* keeps its images in some containerd now, by the signs in its own root: its builder
     has once worked there, and its graph driver was not touched when it was started."""
-    started = _modified(f"{place.root}/{BACKING_DEVICE}")
+    started = modified(f"{place.root}/{BACKING_DEVICE}")
     return builds_in_containerd(place.root) and 0 < touched(place.root, place.driver) < started - _SLACK
-
-
-def _modified(path: str) -> float:
-    try:
-        return os.stat(path, follow_symlinks=False).st_mtime
-    except OSError:
-        return 0.0

@@ -19,7 +19,8 @@ from exporter.store.entries import CacheID, ChainID, DiffID, Image, ImageID, Lay
 from exporter.store.imageconfig import LONGEST_STEP, MOST_STEPS
 from exporter.store.imagedb import ImageReader
 from exporter.store.layerdb import LayerReader
-from exporter.store.records import LARGE, TURNS, Folder, Malformed, Scan, open_folder
+from exporter.store.records import LARGE, Folder, Malformed, Scan, open_folder
+from exporter.store.shelf import TURNS
 from tests.unit.store.hosts import LATER, Host, scan, survey
 
 

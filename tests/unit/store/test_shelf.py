@@ -10,7 +10,8 @@ import pytest
 
 from exporter.store.graphdir import DirectoryReader
 from exporter.store.layerdb import LayerReader
-from exporter.store.records import TURNS, Folder, Scan, open_folder
+from exporter.store.records import Folder, Scan, open_folder
+from exporter.store.shelf import TURNS
 from tests.unit.store.hosts import LATER, Host
 
 

@@ -86,6 +86,18 @@ def docker(path: Path) -> ContainerdRootBuilder:
     return builder.write()
 
 
+def docker_beside_containerd(path: Path) -> ContainerdRootBuilder:
+    """A host whose containerd has Docker's images, one of one layer, and a container; their roots are ``docker`` and
+    ``containerd`` in *path*. Docker's builder has made the directory that it makes then."""
+    builder = ContainerdRootBuilder(path / "containerd")
+    target, chain = builder.pulled("moby", "docker.io/library/web:1", "web")
+    builder.dockers_container(CONTAINER, parent=chain[-1])
+    builder.write()
+    (path / "docker/buildkit/containerd-overlayfs").mkdir(parents=True)
+    write_container(path / "docker", CONTAINER, image=target)
+    return builder
+
+
 def write_container(
     path: Path, container: str, *, image: str, driver: str = "overlayfs", state: Mapping[str, object] | None = None
 ) -> None:

@@ -15,7 +15,16 @@ from exporter.store.entries import ContainerID
 from exporter.store.scanner import Scanner
 from tests.quiet import QUIET_PROC
 from tests.store.containerd_roots import ContainerdRootBuilder
-from tests.unit.store.containerd.hosts import CONTAINER, docker, kubernetes, roots, scan, store_of, write_container
+from tests.unit.store.containerd.hosts import (
+    CONTAINER,
+    docker,
+    docker_beside_containerd,
+    kubernetes,
+    roots,
+    scan,
+    store_of,
+    write_container,
+)
 from tests.unit.store.hosts import NO_CONFIG
 
 
@@ -142,12 +151,7 @@ class TestDocker:
 
     def test_the_hosts_containerd(self, tmp_path: Path) -> None:
         """By the directory that its builder makes then, it is known whose namespace ``moby`` there is."""
-        builder = ContainerdRootBuilder(tmp_path / "containerd")
-        target, chain = builder.pulled("moby", "docker.io/library/web:1", "web")
-        builder.dockers_container(CONTAINER, parent=chain[-1])
-        builder.write()
-        (tmp_path / "docker/buildkit/containerd-overlayfs").mkdir(parents=True)
-        write_container(tmp_path / "docker", CONTAINER, image=target)
+        builder = docker_beside_containerd(tmp_path)
 
         found = store_of(scan(docker=tmp_path / "docker", containerd=builder.path), "containerd/moby")
 
