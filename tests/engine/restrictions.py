@@ -141,12 +141,14 @@ def outcome(action: Callable[[], None]) -> str:
 def main() -> None:
     root, manner = sys.argv[1:]
     await_container(root)
+    given_up = {}
     if manner == "confined":
         from exporter.confine.renounce import renounce_writing  # noqa: PLC0415 - as installed, where it is asked for
 
-        renounce_writing(but_in=os.environ["STATE_DIRECTORY"])
+        confinement = renounce_writing(but_in=os.environ["STATE_DIRECTORY"])
+        given_up = {"give up files": confinement.landlock or "done", "give up calls": confinement.seccomp or "done"}
     told = {
-        "needs": {name: outcome(action) for name, action in ways_it_needs(root).items()},
+        "needs": given_up | {name: outcome(action) for name, action in ways_it_needs(root).items()},
         "writes": {name: outcome(action) for name, action in ways_to_write(root).items()},
         "more": {name: outcome(action) for name, action in ways_to_more(root).items()},
     }
