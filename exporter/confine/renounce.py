@@ -19,7 +19,7 @@ class Confinement:
     landlock: str
     """Writing, making, removing and running files."""
     seccomp: str
-    """Truncating files, and changing their owners, modes, times and attributes."""
+    """Truncating files, and changing their owners, modes, times, attributes and flags."""
 
 
 def renounce_writing(*, but_in: str | None) -> Confinement:

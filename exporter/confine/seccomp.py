@@ -2,7 +2,9 @@
 
 That is what `landlock` cannot refuse, or only at a price: truncating by name, and changing owners, modes, times and
 extended attributes. A filter sees numbers, not paths, so these are refused everywhere; a file that is open for writing,
-such as the state file, may still be truncated. Calls by which a filter could be passed by are refused too.
+such as the state file, may still be truncated. What a file system offers by ``ioctl`` is refused for the same reason:
+flags, project numbers, subvolumes, freezing and more are changed there, by a descriptor that is open for reading. Calls
+by which this could be passed by are refused too, such as giving the kernel a program.
 
 Source: seccomp(2), Linux ``include/uapi/linux/seccomp.h``, ``filter.h`` and ``audit.h``, and the tables of system calls
 of x86-64 and of ``asm-generic/unistd.h``.
@@ -12,6 +14,7 @@ import ctypes
 import errno
 import os
 import platform
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,31 +43,44 @@ class Calls:
     """``openat2``, which takes its flags where a filter cannot look: as in a kernel that lacks it."""
     opening: Mapping[int, int]
     """Those that open a file → which of their arguments are the flags."""
+    ioctl: int
     foreign: int | None = None
     """From this number on they are of another kind (x32)."""
 
 
-_NEWER = (425, 452, 463, 466, 469)
-"""The same everywhere: io_uring_setup, fchmodat2, setxattrat, removexattrat, file_setattr."""
+_NEWER = (425, 443, 452, 463, 466, 469)
+"""The same everywhere: io_uring_setup, quotactl_fd, fchmodat2, setxattrat, removexattrat, file_setattr."""
+
+_IOCTL_KINDS = (0x5400, 0x8900)
+"""Of terminals, which includes what every descriptor has, and of sockets."""
 
 X86_64 = Calls(
     architecture=0xC000003E,
     seccomp=317,
     # truncate; chmod, fchmod, fchmodat; chown, fchown, lchown, fchownat; utime, utimes, futimesat, utimensat;
-    # setxattr, lsetxattr, fsetxattr, removexattr, lremovexattr, fremovexattr
-    refused=(76, 90, 91, 268, 92, 93, 94, 260, 132, 235, 261, 280, 188, 189, 190, 197, 198, 199, *_NEWER),
+    # setxattr, lsetxattr, fsetxattr, removexattr, lremovexattr, fremovexattr; quotactl;
+    # init_module, finit_module, kexec_load, kexec_file_load, bpf, iopl, ioperm
+    refused=(
+        *(76, 90, 91, 268, 92, 93, 94, 260, 132, 235, 261, 280, 188, 189, 190, 197, 198, 199, 179),
+        *(175, 313, 246, 320, 321, 172, 173),
+        *_NEWER,
+    ),
     unknown=437,
     opening={2: 1, 257: 2, 304: 2},  # open, openat, open_by_handle_at
+    ioctl=16,
     foreign=0x40000000,
 )
 AARCH64 = Calls(
     architecture=0xC00000B7,
     seccomp=277,
-    # truncate; fchmod, fchmodat; fchownat, fchown; utimensat; and those of extended attributes, as above
-    refused=(45, 52, 53, 54, 55, 88, 5, 6, 7, 14, 15, 16, *_NEWER),
+    # truncate; fchmod, fchmodat; fchownat, fchown; utimensat; and those of extended attributes, of quotas and of the
+    # kernel's own programs, as above
+    refused=(45, 52, 53, 54, 55, 88, 5, 6, 7, 14, 15, 16, 60, 105, 273, 104, 294, 280, *_NEWER),
     unknown=437,
     opening={56: 2, 265: 2},  # openat, open_by_handle_at
+    ioctl=29,
 )
+_POINTER = 8
 _BY_MACHINE = {"x86_64": X86_64, "aarch64": AARCH64}
 
 
@@ -88,9 +104,10 @@ def filter_calls() -> None:
         OSError: The kernel has no such filters, a filter in front of it forbids them, or the calls of this architecture
             are not known here: nothing is given up.
     """
-    calls = _BY_MACHINE.get(platform.machine())
+    # A program of 32 bits on a kernel of 64 makes other calls than the machine's: all would be refused.
+    calls = _BY_MACHINE.get(platform.machine()) if struct.calcsize("P") == _POINTER else None
     if calls is None:
-        raise OSError(errno.ENOSYS, f"the system calls of {platform.machine()} are not known")
+        raise OSError(errno.ENOSYS, f"the system calls of this program on {platform.machine()} are not known")
     made = [_Instruction(*instruction) for instruction in program(calls)]
     given = _Program(len(made), (_Instruction * len(made))(*made))
     try:
@@ -113,12 +130,21 @@ def program(calls: Calls) -> list[tuple[int, int, int, int]]:
     for number, flags in calls.opening.items():
         look = _look_at_flags(_ARGUMENTS + 8 * flags)
         made += [(_EQUAL, 0, len(look), number), *look]
-    return [*made, _LET_PASS]
+    kind = _look_at_kind(_ARGUMENTS + 8)
+    return [*made, (_EQUAL, 0, len(kind), calls.ioctl), *kind, _LET_PASS]
 
 
 _REFUSE = (_RETURN, 0, 0, _ERROR | errno.EACCES)
 _KNOW_NOTHING = (_RETURN, 0, 0, _ERROR | errno.ENOSYS)
 _LET_PASS = (_RETURN, 0, 0, _ALLOW)
+
+
+def _look_at_kind(position: int) -> list[tuple[int, int, int, int]]:
+    """Refuse an ``ioctl`` that belongs to a file system or a device."""
+    made = [(_LOAD, 0, 0, position), (_AND, 0, 0, 0xFF00)]
+    for kind in _IOCTL_KINDS:
+        made += [(_EQUAL, 0, 1, kind), _LET_PASS]
+    return [*made, _REFUSE]
 
 
 def _look_at_flags(position: int) -> list[tuple[int, int, int, int]]:

@@ -11,16 +11,19 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 
 PROGRAM = """
-import errno, json, os, sys, threading
+import errno, fcntl, json, os, sys, termios, threading
 from exporter.confine.renounce import renounce_writing
 
 directory, state = sys.argv[1:]
 made = open(f"{directory}/opened", "w")
 reading = os.open(f"{directory}/file", os.O_RDONLY)
+pipe, _ = os.pipe()
 confinement = renounce_writing(but_in=state or None)
+SET_FLAGS, NO_DUMP = 0x40086602, bytes((0x40, 0, 0, 0, 0, 0, 0, 0))
 TRIES = {
     "read": lambda: open(f"{directory}/file").read(),
     "list": lambda: os.listdir(directory),
+    "ask a pipe what it holds": lambda: fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)),
     "write what was open": lambda: made.write("x") and made.flush(),
     "write": lambda: open(f"{directory}/file", "w"),
     "append": lambda: open(f"{directory}/file", "a"),
@@ -36,6 +39,7 @@ TRIES = {
     "change an attribute": lambda: os.setxattr(f"{directory}/file", "user.made", b"x"),
     "change an attribute of what is open": lambda: os.setxattr(reading, "user.made", b"x"),
     "remove an attribute": lambda: os.removexattr(f"{directory}/file", "user.kept"),
+    "change the flags of what is open": lambda: fcntl.ioctl(reading, SET_FLAGS, NO_DUMP),
     "make": lambda: open(f"{directory}/new", "w"),
     "make a directory": lambda: os.mkdir(f"{directory}/new"),
     "make a symlink": lambda: os.symlink("file", f"{directory}/new"),
@@ -96,7 +100,7 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-ALLOWED = {"read", "list", "write what was open"}
+ALLOWED = {"read", "list", "ask a pipe what it holds", "write what was open"}
 REFUSALS = {"EACCES", "EXDEV"}
 """What the kernel says; that a file cannot be moved elsewhere it says by the latter."""
 OF_STATE = {"state: make", "state: put aside", "state: write", "state: truncate", "state: begin anew", "state: remove"}

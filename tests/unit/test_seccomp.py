@@ -12,6 +12,9 @@ ARCHITECTURES = pytest.mark.parametrize("calls", [X86_64, AARCH64], ids=["x86_64
 ALLOWED = 0
 OPENAT = {X86_64.architecture: 257, AARCH64.architecture: 56}
 TRUNCATE = {X86_64.architecture: 76, AARCH64.architecture: 45}
+IOCTL = {X86_64.architecture: 16, AARCH64.architecture: 29}
+INIT_MODULE = {X86_64.architecture: 175, AARCH64.architecture: 105}
+BPF = {X86_64.architecture: 321, AARCH64.architecture: 280}
 STAT = {X86_64.architecture: 262, AARCH64.architecture: 79}
 IOCTL_OF_I386 = 54
 OPENAT2, FCHMODAT2 = 437, 452
@@ -68,6 +71,26 @@ def test_nothing_is_truncated_without_opening_for_writing(calls: Calls) -> None:
     assert answer(calls, TRUNCATE[calls.architecture], 0x7F00_0000_0000, 0) == errno.EACCES
     for flags in (os.O_RDONLY, os.O_ACCMODE, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW):
         assert opened(calls, flags | os.O_TRUNC) == errno.EACCES
+
+
+@ARCHITECTURES
+def test_of_ioctl_only_what_terminals_and_sockets_have_passes(calls: Calls) -> None:
+    """A file system takes some by a descriptor that is open for reading: flags, projects, subvolumes, freezing."""
+    tcgets, tcgets2, fionbio, fioclex, siocgifindex = 0x5401, 0x802C542A, 0x5421, 0x5451, 0x8933
+    for request in (tcgets, tcgets2, fionbio, fioclex, siocgifindex):
+        assert answer(calls, IOCTL[calls.architecture], 3, request) == ALLOWED
+    set_flags, set_xattr, freeze, trim, destroy_subvolume = 0x40086602, 0x401C5820, 0xC0045877, 0xC0185879, 0x5000940F
+    for request in (set_flags, set_xattr, freeze, trim, destroy_subvolume):
+        assert answer(calls, IOCTL[calls.architecture], 3, request) == errno.EACCES
+        # The kernel looks at the lower half alone.
+        assert answer(calls, IOCTL[calls.architecture], 3, 0x5401 << 32 | request) == errno.EACCES
+
+
+@ARCHITECTURES
+def test_the_kernel_is_given_no_programs(calls: Calls) -> None:
+    """They would not be bound by any of this."""
+    assert answer(calls, INIT_MODULE[calls.architecture], 0x7F00_0000_0000, 8) == errno.EACCES
+    assert answer(calls, BPF[calls.architecture], 5, 0x7F00_0000_0000, 8) == errno.EACCES
 
 
 @ARCHITECTURES
