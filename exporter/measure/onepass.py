@@ -54,8 +54,8 @@ class OnePass:
     """One pass, quick or full."""
 
     __slots__ = (
-        "_bound", "_descent", "_growers", "_has_recent", "_hot", "_levels", "_linked", "_links", "_missed", "_now",
-        "_recent", "_room", "_seen", "_stale", "_table", "allowance", "has_stale", "refreshed",
+        "_bound", "_descent", "_growers", "_has_recent", "_hot", "_is_torn", "_levels", "_linked", "_links", "_missed",
+        "_now", "_recent", "_room", "_seen", "_stale", "_table", "allowance", "has_stale", "refreshed",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +101,8 @@ class OnePass:
         """Entries of directories that were read only because they were stale."""
         self.has_stale = False
         """Whether the allowance was too small for all."""
+        self._is_torn = False
+        """Whether the tree was moved away around the pass, and some of it was not come by."""
         self._levels: list[_Level] = []
         self._hot: list[tuple[int, str]] = []
         self._has_recent = False
@@ -136,7 +138,7 @@ class OnePass:
             links=self._table.links,
             vanished=self._missed.vanished,
             unreadable=self._missed.unreadable,
-            cut=cut,
+            cut=cut or self._is_torn,
         )
 
     def _skim(self, names: list[str], branches: int) -> None:
@@ -222,6 +224,7 @@ class OnePass:
             # The way up costs system calls there too, and may be long: it rests and ends like the way down.
             self._bound(0)
         while len(self._levels) > depth + 1:
+            self._is_torn = True
             self._missed.vanished += len(self._levels.pop().names)
         parent = self._levels[-1]
         parent.grown += left.grown

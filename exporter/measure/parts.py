@@ -34,7 +34,7 @@ class Parts(Generic[P]):
     unreadable: int
     """Directories and entries that may not be read, or that the disk fails to give: the usage lacks what they hold."""
     cut: bool
-    """The tree outgrew the walk, or what waited to be entered: the usage is a lower bound."""
+    """The tree outgrew the walk or what waited to be entered, or was moved around it: the usage is a lower bound."""
 
     @property
     def inodes(self) -> int:
@@ -112,7 +112,8 @@ class _Level(Listing, Generic[P]):
 
 class _Walk(Generic[P]):
     __slots__ = (
-        "_backlog", "_bound", "_deepest", "_descent", "_levels", "_linked", "_part_of", "_parts", "_visited",
+        "_backlog", "_bound", "_deepest", "_descent", "_is_torn", "_levels", "_linked", "_part_of", "_parts",
+        "_visited",
     )  # fmt: skip
 
     def __init__(
@@ -128,6 +129,7 @@ class _Walk(Generic[P]):
         self._bound = bound
         self._part_of = part_of
         self._deepest = deepest
+        self._is_torn = False
         self._parts: dict[P, _Part] = {}
         self._levels: list[_Level[P]] = []
         self._linked = InodeSet()
@@ -156,7 +158,7 @@ class _Walk(Generic[P]):
             usage={key: part.usage for key, part in self._parts.items()},
             vanished=sum(part.found.vanished for part in self._parts.values()),
             unreadable=sum(part.found.unreadable for part in self._parts.values()),
-            cut=cut or self._backlog.is_cut,
+            cut=cut or self._backlog.is_cut or self._is_torn,
         )
 
     def _part(self, key: P) -> _Part:
@@ -208,6 +210,7 @@ class _Walk(Generic[P]):
             self._bound(0)
         while len(self._levels) > depth + 1:
             lost = self._levels.pop()
+            self._is_torn = True
             self._part(left.part).found.vanished += len(lost.names)
             self._backlog.kept -= len(lost.names)
 

@@ -32,7 +32,7 @@ class Walked:
     unreadable: int
     """Directories and entries that may not be read, or that the disk fails to give: the usage lacks what they hold."""
     cut: bool
-    """The tree outgrew the walk, or what waited to be entered: the usage is a lower bound."""
+    """The tree outgrew the walk or what waited to be entered, or was moved around it: the usage is a lower bound."""
 
 
 def measure(path: str, *, pace: Pace = unhurried, limit: int | None = None, most_names: int = MOST) -> Walked:
@@ -201,6 +201,7 @@ class Walk:
             self._bound(0)
         while len(self._levels) > depth + 1:
             lost = self._levels.pop()
+            self._cut = True
             self._found.vanished += len(lost.names)
             self._backlog.kept -= len(lost.names)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.measure.descent import HELD
 from exporter.measure.growers import Grower
 from exporter.measure.ledger import LEAST, Ledger
 from exporter.measure.listing import BATCH
@@ -340,6 +341,27 @@ def test_a_pass_that_was_stopped_is_made_up_for(top: Path, tracker: Tracker) -> 
     assert descriptors() == before
     quick = tracker.quick()
     assert (quick.full, quick.walked.usage) == (True, by_system(top))
+
+
+def test_a_deep_tree_moved_away_around_a_pass_is_a_lower_bound(root: Path, top: Path, tracker: Tracker) -> None:
+    """Moves far down, to and fro, keep a pass from what lies beside its way: it says so, and the next one is right."""
+    make_deep(top, levels=HELD + 50, name="d")
+    for level in range(HELD + 1, HELD + 20):
+        top.joinpath(*["d"] * level, "beside").mkdir()
+    halfway = top.joinpath(*["d"] * (HELD + 20))
+    (root / "outside").mkdir()
+    calls = 0
+
+    def pace(_: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == HELD + 40:
+            halfway.rename(root / "outside" / "d")
+
+    assert tracker.full(pace=pace).walked.cut
+    (root / "outside" / "d").rename(halfway)
+    walked = tracker.quick().walked
+    assert (walked.cut, walked.usage) == (False, by_system(top))
 
 
 def test_a_deep_tree_is_tracked_whole(top: Path, tracker: Tracker) -> None:

@@ -235,6 +235,7 @@ def test_a_deep_tree_moved_elsewhere_does_not_lead_the_walk_out(root: Path, top:
     walked = measure(str(top), pace=pace)
     assert walked.usage.size == 0
     assert walked.directories == HELD + 51
+    assert walked.cut, "what lies beside the way was not looked at"
 
 
 def test_a_tree_that_grows_while_it_is_walked_does_not_keep_the_walk(top: Path) -> None:
