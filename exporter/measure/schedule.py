@@ -38,6 +38,10 @@ PLANNED = 0.8
 """Of the budget: what is left lets passes catch up that were held up, by the first pass over a new tree for one, and
 pays for reading records and publishing where they cost little."""
 
+_GROWN = 1.25
+"""The budget is divided anew at once where the trees want so many times more than when it was divided: what is learned
+of a dear tree must not wait until the records are read again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
@@ -92,8 +96,9 @@ class Schedule(Generic[K]):
         self._budget = budget
         self._interval = interval
         self._full_interval = full_interval
-        self._division = divide((), budget=budget, interval=interval, full_interval=full_interval)
         self._entries: dict[K, _Entry] = {}
+        self._demand = self._divided_for = 0.0
+        self._divide()
         # Entries that moved on are left behind in the queues, and skipped when they come up.
         self._queues: tuple[_Queue[K], ...] = tuple([] for _ in range(len(_LANES) + 1))
         self._number = count()
@@ -104,10 +109,7 @@ class Schedule(Generic[K]):
         for key, tree in trees.items():
             entry = self._entries[key] = entries.get(key) or _Entry(tree=tree, due=now)
             entry.tree = tree
-        costs = [entry.cost for entry in self._entries.values() if entry.cost is not None and entry.tree.active]
-        self._division = divide(
-            costs, budget=self._budget * PLANNED, interval=self._interval, full_interval=self._full_interval
-        )
+        self._divide()
         for queue in self._queues:
             queue.clear()
         for key, entry in self._entries.items():
@@ -149,9 +151,28 @@ class Schedule(Generic[K]):
             return
         entry.is_under_way = False
         if outcome is not None:
-            entry.cost = _cost(outcome, cpu, entry.cost)
+            before, entry.cost = self._demand_of(entry), _cost(outcome, cpu, entry.cost)
+            self._demand += self._demand_of(entry) - before
+            if self._demand > max(self._budget * PLANNED, self._divided_for * _GROWN):
+                self._divide()
             entry.settled = turn.tree if outcome.full and not turn.tree.active else None
         self._queue(turn.key, entry)
+
+    def _divide(self) -> None:
+        active = [entry for entry in self._entries.values() if entry.tree.active]
+        self._demand = self._divided_for = sum(map(self._demand_of, active))
+        self._division = divide(
+            [entry.cost for entry in active if entry.cost is not None],
+            budget=self._budget * PLANNED,
+            interval=self._interval,
+            full_interval=self._full_interval,
+        )
+
+    def _demand_of(self, entry: _Entry) -> float:
+        """CPU seconds a second that measuring it as often as is wanted takes."""
+        if entry.cost is None or not entry.tree.active:
+            return 0.0
+        return entry.cost.quick / self._interval + entry.cost.full / self._full_interval
 
     def _queue(self, key: K, entry: _Entry) -> None:
         if entry.is_under_way:

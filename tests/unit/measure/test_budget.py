@@ -138,15 +138,29 @@ def test_beats_are_an_interval_apart(number: int, interval: float) -> None:
 
 
 def test_a_dear_tree_has_a_beat_of_its_own() -> None:
-    """From the beginning of one pass to that of the next, as long as the budget asks for."""
+    """From the beginning of one pass to that of the next, as long as the budget asks for, from the first pass on: the
+    records need not be read again before."""
     plan = schedule()
     plan.expect({"web": tree()}, now=0.0)
     turn = plan.begin("web", now=1.0)
     plan.done(turn, outcome(full=True, full_only=True), cpu=1.0)
-    plan.expect({"web": tree()}, now=2.0)
     due = plan.next()
     assert due is not None
     assert due[0] == pytest.approx(1.0 + 1.0 / (BUDGET * PLANNED))
+
+
+def test_a_tree_that_becomes_dear_leaves_the_others_their_share() -> None:
+    """As soon as it is known what it costs, and also where it was cheap for long: a container grew."""
+    plan = schedule()
+    plan.expect({"web": tree(), "db": tree()}, now=0.0)
+    for key in ("web", "db"):
+        plan.done(plan.begin(key, now=0.0), outcome(full=True, full_only=True), cpu=0.05)
+    assert plan.next() == (INTERVAL, "web")
+    plan.done(plan.begin("web", now=INTERVAL), outcome(full=True, full_only=True), cpu=5.0)
+    measure(plan, "db", now=INTERVAL, cpu=0.05)
+    assert plan.next() == (2 * INTERVAL, "db")
+    measure(plan, "db", now=2 * INTERVAL, cpu=0.05)
+    assert plan.next() == (3 * INTERVAL, "db")
 
 
 def test_a_tree_that_is_gone_is_not_measured() -> None:
