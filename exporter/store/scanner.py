@@ -42,14 +42,15 @@ class Scanner:
         self._containerds.look(containerds, scan)
         users = self._containerds.users()
         places = tuple(place for inside in found.values() for place in inside or ())
-        in_use = {used.docker or "": used for one in found if (used := self._in_use(one, users, places)) is not None}
+        in_use = {root: used for root, inside in found.items() if (used := self._in_use(root, users, inside or ()))}
+        idle = {place.root for root in in_use for place in found[root] or ()}
         left = {place.root for place in places if place.active and place.root not in users and has_left(place)}
-        places = with_active(places, in_use.keys() | left)
+        places = with_active(places, idle | left)
         for docker in sorted(left.difference(root.docker or "" for root in containerds)):
             scan.problem(ProblemKind.MISSING_RECORD, f"{docker}/containerd/daemon", _HIDDEN)
         stores = [
             *self._read(places, scan),
-            *self._containerds.stores(lambda root: in_use.get(root.docker or "") == root, scan),
+            *self._containerds.stores(lambda root: root in in_use.values(), scan),
         ]
         for root, inside in found.items():
             if inside == () and not any(_is_within(root.path, docker) for docker in users):
@@ -110,12 +111,12 @@ class Scanner:
         self, docker: Root, users: Mapping[str, Sequence[ContainerdRoot]], places: Sequence[Location]
     ) -> ContainerdRoot | None:
         """Which of the containerds that the Docker at *docker* has images in, those for remapped users included, it
-        uses now; None where it uses none, but a graph driver."""
+        uses now; None where it uses none, but one of the graph drivers at *places*."""
         inside = [root for path, roots in users.items() if _is_within(docker.path, path) for root in roots]
         if not inside:
             return None
         used = newest(inside)
-        graph = next((place for place in places if place.root == used.docker and place.active), None)
+        graph = next((place for place in places if place.active), None)
         return None if graph is not None and uses_graph_driver(graph, used, self._daemon_config) else used
 
     def _read(self, places: Sequence[Location], scan: Scan) -> Iterator[Store]:

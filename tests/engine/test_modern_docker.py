@@ -49,8 +49,8 @@ def docker(distribution: Path) -> Iterator[ModernDocker]:
 
 
 def test_every_step_of_a_random_life(docker: ModernDocker, tell: Tell) -> None:
-    """After each step of a random sequence images, names, states and sizes are the engine's, as documented; everything
-    adds up to ``du``, and nothing is wrong.
+    """From the very beginning, and after each step of a random sequence, images, names, states and sizes are the
+    engine's, as documented; everything adds up to ``du``, and nothing is wrong.
 
     ``LAYERSTORE_SEED`` repeats a life, ``LAYERSTORE_STEPS`` makes it longer.
     """
@@ -59,6 +59,7 @@ def test_every_step_of_a_random_life(docker: ModernDocker, tell: Tell) -> None:
     life = Life(docker=docker, random=Random(seed))  # noqa: S311 - to be repeated
     compared: Counter[str] = Counter(steps=STEPS)
     try:
+        compared += agree(docker, survey)
         for _ in range(STEPS):
             life.step()
             compared += agree(docker, survey)

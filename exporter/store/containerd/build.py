@@ -96,7 +96,9 @@ class _Builder:
         self._namesake = namesake
         self._configuration = configuration
         self._now = now
-        self._namespace: Namespace = reading.metadata.value.namespaces[namesake.namespace]
+        # Docker's is not recorded before there is anything in it.
+        recorded = reading.metadata.value.namespaces
+        self._namespace = recorded.get(namesake.namespace) or Namespace(name=namesake.namespace)
         self._measurable = namesake.snapshotter == MEASURABLE
         rows = reading.rows.value if self._measurable else {}
         self._snapshots = Snapshots(

@@ -61,10 +61,13 @@ class Containerds:
         return found
 
     def users(self) -> Mapping[str, tuple[ContainerdRoot, ...]]:
-        """By Docker root, where that Docker has images or snapshots in containerds."""
+        """By Docker root, where that Docker has images or snapshots in containerds, or has once been started to have
+        them there: a new one has none yet."""
         found: dict[str, tuple[ContainerdRoot, ...]] = {}
         for root in self._roots:
-            if root.docker is not None and DOCKERS in self._readers[root.path].namespaces:
+            if root.docker is not None and (
+                DOCKERS in self._readers[root.path].namespaces or builds_in_containerd(root.docker)
+            ):
                 found[root.docker] = (*found.get(root.docker, ()), root)
         return found
 
@@ -72,7 +75,10 @@ class Containerds:
 def _namesakes(
     root: ContainerdRoot, namespaces: Mapping[str, Namespace], taken: Collection[str], *, active: bool
 ) -> Iterator[Namesake]:
-    """The stores of one containerd, the one that speaks for all first."""
+    """The stores of one containerd, the one that speaks for all first. Docker's is among them where Docker uses it,
+    also while it is empty: nothing of its figures is unknown then."""
+    if active:
+        namespaces = {DOCKERS: Namespace(name=DOCKERS), **namespaces}
 
     def is_active(name: str) -> bool:
         return active if name == DOCKERS and root.docker is not None else True
@@ -117,14 +123,15 @@ def newest(roots: Iterable[ContainerdRoot]) -> ContainerdRoot:
 
 
 def uses_graph_driver(place: Location, root: ContainerdRoot, daemon_config: str) -> bool:
-    """Whether the Docker at *place* uses that graph driver now, and not the containerd at *root*.
+    """Whether the Docker that has been at *place* and at *root* uses that graph driver now, and not the containerd.
 
     When it is started, it makes a device anew, and tries out the graph driver, which touches the driver's directory, if
     it is to use it: so a driver that was not touched since the start is not in use. Without such a device its
     configuration tells, and without that what was touched last.
     """
     used = touched(place.root, place.driver)
-    started = modified(f"{place.root}/{BACKING_DEVICE}")
+    # Where users are remapped, or were once, the two need not lie in the same directory.
+    started = max(modified(f"{base}/{BACKING_DEVICE}") for base in {place.root, root.docker or place.root})
     if started:
         return used >= started - _SLACK
     options = daemon_options(daemon_config)

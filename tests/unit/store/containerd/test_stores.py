@@ -162,6 +162,44 @@ class TestDocker:
         )
         assert found.problems == ()
 
+    def test_one_that_has_nothing_yet(self, tmp_path: Path) -> None:
+        """It is as good as any other: its store is there, with nothing in it, and nothing is missed."""
+        ContainerdRootBuilder(tmp_path / "containerd/daemon").write()
+        (tmp_path / "buildkit/containerd-overlayfs").mkdir(parents=True)
+
+        assert stores(docker=tmp_path) == {"containerd/moby": True}
+        (found,) = scan(docker=tmp_path).stores
+        assert (found.images, found.layers, found.containers, found.unread) == ({}, {}, {}, frozenset())
+        assert (found.speaks, found.root, found.namespace) == (True, str(tmp_path), "moby")
+
+    def test_one_that_went_back_to_a_graph_driver(self, tmp_path: Path) -> None:
+        """What was in containerd and is gone is no store any more, though its builder's directory is still there."""
+        StoreBuilder(tmp_path, seed=1)
+        ContainerdRootBuilder(tmp_path / "containerd/daemon").write()
+        (tmp_path / "buildkit/containerd-overlayfs").mkdir(parents=True)
+        device = tmp_path / "volumes/backingFsBlockDev"
+        device.parent.mkdir(exist_ok=True)
+        device.touch()  # only root may make the device that it is
+        (tmp_path / "overlay2").touch()
+        assert stores(docker=tmp_path) == {"overlay2": True}
+
+    @pytest.mark.parametrize("remapped_last", [False, True])
+    def test_one_that_remaps_users_besides(self, tmp_path: Path, remapped_last: bool) -> None:
+        """Its directory for them has the graph driver, the root itself the containerd: it is where it was started
+        last."""
+        remapped = tmp_path / "100.100"
+        StoreBuilder(remapped, seed=1)
+        docker(tmp_path)
+        old = time.time() - 5000
+        for base, stamp in ((remapped, None if remapped_last else old), (tmp_path, old if remapped_last else None)):
+            device = base / "volumes/backingFsBlockDev"
+            device.parent.mkdir(exist_ok=True)
+            device.touch()
+            for path in (device, base / "overlay2", *(base / "image").rglob("*"), base / "image"):
+                if path.exists() and stamp is not None:
+                    os.utime(path, (stamp, stamp), follow_symlinks=False)
+        assert stores(docker=tmp_path) == {"100.100/overlay2": remapped_last, "containerd/moby": not remapped_last}
+
     def test_remapped_users_have_a_containerd_of_their_own(self, tmp_path: Path) -> None:
         """It lies in the directory that is Docker's root for them; of all below one root the one that was written to
         last is in use."""
@@ -212,8 +250,8 @@ class TestDocker:
 
     @pytest.mark.parametrize("seen", [False, True])
     def test_a_containerd_that_is_not_seen(self, tmp_path: Path, seen: bool) -> None:
-        """A graph driver that was not touched when Docker was started is not in use. Where the images are instead is to
-        be seen, or else is a problem: an empty store would be a silent zero."""
+        """A graph driver that was not touched when Docker was started is not in use. Where the images would be instead
+        is to be seen, or else is a problem: an empty store would be a silent zero."""
         root = tmp_path / "docker"
         StoreBuilder(root, seed=1)
         (root / "buildkit/containerd-overlayfs").mkdir(parents=True)
@@ -227,7 +265,8 @@ class TestDocker:
 
         found = scan(docker=root, containerd=containerd if seen else None)
 
-        assert [(store.name, store.active) for store in found.stores] == [("overlay2", False)]
+        there = [("containerd/moby", True)] if seen else []
+        assert [(store.name, store.active) for store in found.stores] == [("overlay2", False), *there]
         assert [problem.path for problem in found.problems] == ([] if seen else [f"{root}/containerd/daemon"])
 
     @pytest.mark.parametrize("newer", ["overlay2", "containerd/moby"])
