@@ -17,7 +17,7 @@ stay. A layer that nobody refers to now stays as well, with those below it: the 
 somebody lets go of it.
 
 With containerd content goes as well, the compressed copies beside the layers, unless a lease or another namespace keeps
-it. Its records are in databases, which do not shrink.
+it. Its records are in databases, which do not shrink. An image that Kubernetes' plug-in has pinned is not among them.
 
 Source: moby ``layer/layer_store.go`` (``releaseLayer``), ``daemon/images/image_prune.go``, ``image_delete.go``.
 """
@@ -116,14 +116,14 @@ def _unused_images(store: Store) -> frozenset[ImageID]:
 
 def _removed_images(store: Store, *, first: Iterable[ImageID], then: Iterable[ImageID]) -> frozenset[ImageID]:
     """The images that go of *first*, and of *then* what goes after a child of its has gone. In containerd every one of
-    *first* goes that no container was made from, whatever was built on it."""
+    *first* goes that no container was made from, whatever was built on it, but for what is pinned."""
+    used = {container.image_id for container in store.containers.values()}
     if store.layout is Layout.SNAPSHOTTER:
-        return frozenset(first) - {container.image_id for container in store.containers.values()}
+        return frozenset(first) - used - {image.image_id for image in store.images.values() if image.pinned}
     children: dict[ImageID, set[ImageID]] = defaultdict(set)
     for image in store.images.values():
         if image.parent is not None:
             children[image.parent].add(image.image_id)
-    used = {container.image_id for container in store.containers.values()}
     may_follow, removed = set(then), set[ImageID]()
     for image_id in first:
         at: ImageID | None = image_id

@@ -88,6 +88,9 @@ class Image:
     """``sha256:<hex>`` of its configurations, where they are not its ID: what Kubernetes' tools call it."""
     blobs: frozenset[str] = frozenset()
     """The digests of all content that it needs and that is here."""
+    pinned: bool = False
+    """Whether Kubernetes' plug-in keeps it, whatever uses it: neither the kubelet nor ``crictl rmi --prune`` (since
+    1.30) removes it."""
 
     @property
     def tops(self) -> tuple[ChainID, ...]:

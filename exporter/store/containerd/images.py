@@ -5,10 +5,11 @@ it needs. The configuration of a platform that was unpacked names the topmost sn
 the platforms that are unpacked here, and none where only its compressed content is.
 
 Docker gives an untagged image the name ``moby-dangling@<digest>``, and writes in a label which image a classic build
-began with. Kubernetes' plug-in gives each image one more name, ``sha256:<digest of its configuration>``.
+began with. Kubernetes' plug-in gives each image one more name, ``sha256:<digest of its configuration>``, and writes in
+a label that it is to be kept.
 
-Source: containerd ``core/images/image.go``, ``internal/cri/server/images``; moby ``daemon/containerd/image.go``,
-``image_builder.go``.
+Source: containerd ``core/images/image.go``, ``internal/cri/server/images``, ``internal/cri/labels``; moby
+``daemon/containerd/image.go``, ``image_builder.go``.
 """
 
 from collections import defaultdict
@@ -24,6 +25,7 @@ from exporter.store.records import DIGEST
 
 DANGLING = "moby-dangling@"
 _PARENT = "org.mobyproject.image.parent"
+_PINNED = "io.cri-containerd.pinned"
 _EMPTY = HistoryEntry(created=None, created_by="", comment="", empty_layer=False)
 
 
@@ -171,6 +173,7 @@ def _image(
         uppermost=tuple(platform.chain_ids[-1] for platform in platforms if platform.chain_ids) if several else (),
         config_digests=tuple(platform.digest for platform in platforms),
         blobs=frozenset(blobs),
+        pinned=any(record.labels.get(_PINNED) == "pinned" for record in records),
     )
 
 

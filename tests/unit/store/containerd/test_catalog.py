@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.account.reclaim import Kind, removable
 from exporter.account.sharing import container_chain, head_images, image_states, image_uses, layer_uses
 from exporter.store.entries import ContainerID, ContainerState, ImageID, Workload
 from tests.store.containerd_roots import ACTIVE, SIZE, chain_ids, sha256
@@ -58,6 +59,23 @@ def test_images_and_their_names(tmp_path: Path) -> None:
     use = image_uses(store, heads, layer_uses(store, heads))[ImageID(target)]
     assert (use.size, use.unique, use.shared) == (2 * SIZE, SIZE, SIZE)
     assert image_states(store) == {"tagged": 3, "dangling": 0, "intermediate": 0}
+
+
+def test_an_image_that_is_pinned_frees_nothing(tmp_path: Path) -> None:
+    """The kubelet keeps it, whether anything uses it or not; its neighbour that nothing uses goes, with all that only
+    that one needs."""
+    builder = kubernetes(tmp_path)
+    target, _ = builder.manifest("k8s.io", "agent")
+    builder.image("k8s.io", "docker.io/library/agent:1", target, texts={"io.cri-containerd.pinned": "pinned"})
+    builder.write()
+
+    store = store_of(scan(containerd=tmp_path), "containerd/k8s.io")
+
+    assert [image.image_id for image in store.images.values() if image.pinned] == [target]
+    tool = next(found.image_id for found in store.references if found.repository == "docker.io/library/tool")
+    records = removable(store, None)[Kind.UNUSED_IMAGES].records
+    assert store.image_record(tool) in records
+    assert store.image_record(ImageID(target)) not in records
 
 
 def test_a_pod(tmp_path: Path) -> None:
