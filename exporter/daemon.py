@@ -96,7 +96,7 @@ class Daemon:
         self._is_hinted = True
         self._reading = Rhythm(clock, SHARE)
         self._news = News(clock, interval=self._interval)
-        self._measured_for = 0.0
+        self._measured_for: float | None = None
         self._failure: OSError | None = None
         self._measurer: Measurer[Key] = Measurer(
             clock=clock,
@@ -166,7 +166,7 @@ class Daemon:
             for error in self._records.lost:
                 raise error
         self._catalog = catalog or Catalog(taken_at=self._clock.now(), stores=())
-        self._notices.tell(self._catalog, self._records.root_paths)
+        self._notices.tell(self._catalog)
         self._watch.expect(self._directories())
         self._book.expect(self._catalog)
         self._disk.expect(self._catalog)
@@ -187,7 +187,7 @@ class Daemon:
         self._vitals.walked(inodes=outcome.looked, cpu_seconds=0.0)
         self._vitals.errors(Stage.UPPERS, Reason.VANISHED, outcome.walked.vanished)
         self._vitals.errors(Stage.UPPERS, Reason.IO, outcome.walked.unreadable)
-        self._measured_for += cpu_seconds
+        self._measured_for = (self._measured_for or 0.0) + cpu_seconds
         self._news.come(urgent=not self._book.has(key))
         self._book.measured(key, outcome)
 
@@ -211,9 +211,10 @@ class Daemon:
         self._news.begin()
         if self._catalog is None:
             return
-        if self._measured_for or self._failure is not None:
-            self._vitals.ended(Stage.UPPERS, duration=self._measured_for, error=self._failure)
-            self._measured_for, self._failure = 0.0, None
+        # Where there is nothing to measure, all of it is measured: no figure is old, and no failure lasts.
+        if self._measured_for is not None or self._failure is not None or self._measurer.rests:
+            self._vitals.ended(Stage.UPPERS, duration=self._measured_for or 0.0, error=self._failure)
+            self._measured_for, self._failure = None, None
         uppers = {store.name: self._book.known(store.name) for store in self._catalog.stores}
         self._publish(summarize(self._catalog, uppers, ownership=self._records.ownership, disk=self._disk))
         self._disk.flush()

@@ -1,9 +1,10 @@
 """What a person should know about a host as a whole, said once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import structlog
 
+from exporter.account.advice import STORELESS
 from exporter.store.catalog import Catalog, Source
 
 
@@ -14,15 +15,15 @@ class Notices:
         self._told: frozenset[tuple[str, str]] = frozenset()
         self._log = structlog.get_logger()
 
-    def tell(self, catalog: Catalog, roots: Iterable[str]) -> None:
+    def tell(self, catalog: Catalog) -> None:
         """Log what is to be said of *catalog* and was not said of the one before."""
-        now = notices(catalog, roots)
+        now = notices(catalog)
         for event, subject in sorted(now.keys() - self._told):
             self._log.warning(event, subject=subject, advice=now[event, subject])
         self._told = frozenset(now)
 
 
-def notices(catalog: Catalog, roots: Iterable[str]) -> Mapping[tuple[str, str], str]:
+def notices(catalog: Catalog) -> Mapping[tuple[str, str], str]:
     """Event and subject of what a person should know, with what to do about it."""
     found = {
         ("a driver cannot be measured", store.name): (
@@ -39,12 +40,4 @@ def notices(catalog: Catalog, roots: Iterable[str]) -> Mapping[tuple[str, str], 
         for store in catalog.stores
         if store.measurable and store.active and Source.OVERLAYS in store.unread
     }
-    unreadable = {problem.path for problem in catalog.problems}
-    for root in roots:
-        inside = f"{root.rstrip('/')}/"
-        if root not in unreadable and not any(f"{store.root}/".startswith(inside) for store in catalog.stores):
-            found["no layer store found", root] = (
-                "there is neither image/<driver> nor a containerd with images below it: the engine was never started "
-                "on it, or keeps its images in a containerd whose root is to be named with --path.containerd-root"
-            )
-    return found
+    return found | {("no layer store found", root): STORELESS for root in catalog.storeless}

@@ -16,6 +16,12 @@ class Advice:
     """What to do first; nothing in it deletes what cannot be had again."""
 
 
+STORELESS = (
+    "there is neither image/<driver> nor a containerd with images below it: the engine was never started on it, or "
+    "keeps its images in a containerd whose root is to be named with --path.containerd-root"
+)
+"""What it means that one of Docker's roots has no store."""
+
 _RESTORE = "restore the file from a backup of the engine's root, with the engine stopped"
 
 ADVICE: Mapping[ProblemKind, Advice] = {

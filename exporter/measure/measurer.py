@@ -96,6 +96,11 @@ class Measurer(Generic[K]):
         """Something happened to a tree: measure it soon."""
         self._schedule.hint(key)
 
+    @property
+    def rests(self) -> bool:
+        """Whether there is nothing to measure until something changes: no tree, or only trees at rest."""
+        return self._schedule.rests
+
     def run(self) -> None:
         """Measure without end."""
         while True:

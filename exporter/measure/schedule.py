@@ -127,6 +127,11 @@ class Schedule(Generic[K]):
         ends = [first for queue in self._queues[:below] if (first := self._first(queue)) is not None]
         return min(ends, key=lambda end: end[0], default=None)
 
+    @property
+    def rests(self) -> bool:
+        """Whether no tree is due, now or later, or is being measured: there is none, or all are at rest."""
+        return not any(entry.is_under_way or entry.due < inf for entry in self._entries.values())
+
     def begin(self, key: K, *, now: float) -> Turn[K]:
         """Take a tree out of the queue, to measure it now; `done` puts it back."""
         entry = self._entries[key]

@@ -250,5 +250,7 @@ class Catalog:
     stores: tuple[Store, ...]
     problems: tuple[Problem, ...] = ()
     """Problems that belong to no store: a root's configuration that cannot be read."""
+    storeless: tuple[str, ...] = ()
+    """Docker's roots that could be read and have no store."""
     vanished: int = 0
     """Records that were listed and gone when opened: normal beside a working engine."""

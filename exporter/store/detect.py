@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from exporter.store.records import modified
+from exporter.store.records import LOST_AND_FOUND, modified
 
 DEFAULT_ROOT = "/var/lib/docker"
 DAEMON_CONFIG = "/etc/docker/daemon.json"
@@ -194,6 +194,21 @@ def bases(root: Root) -> list[tuple[str, str]]:
             entry.name for entry in entries if _USERNS.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
         )
     return [(root.path, ""), *((f"{root.path}/{name}", f"{name}/") for name in remapped)]
+
+
+def is_unused(root: Root) -> bool:
+    """Whether no engine has ever kept anything there: it is empty, but for directories that are empty themselves, which
+    others make where they mount from (``containers``, as agents that collect logs do on nodes without a Docker). One
+    that nobody named may be missing, too."""
+    try:
+        with os.scandir(root.path) as entries:
+            return not any(entry.name != LOST_AND_FOUND and _holds_something(entry) for entry in entries)
+    except OSError as error:
+        return root.followed and isinstance(error, FileNotFoundError)
+
+
+def _holds_something(entry: "os.DirEntry[str]") -> bool:
+    return not entry.is_dir(follow_symlinks=False) or bool(os.listdir(entry.path))
 
 
 def _base(path: str, prefix: str, preferred: object) -> _Base:

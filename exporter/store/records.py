@@ -252,7 +252,10 @@ class Scan:
         except FileNotFoundError:
             return None
         except OSError as error:
-            self.unreadable(path, error)
+            if os.path.islink(path):
+                self.problem(ProblemKind.UNREADABLE_RECORD, path, _SYMLINK)
+            else:
+                self.unreadable(path, error)
             return None
 
     def names(self, folder: Folder) -> list[str]:
@@ -281,6 +284,9 @@ class Scan:
             self.problem(ProblemKind.MALFORMED_RECORD, path, f"its name is not 64 hex digits{more}")
         return names
 
+
+_SYMLINK = "a symbolic link, which is not followed: mount the directory here instead (mount --bind)"
+"""How people move a part of a root to another disk."""
 
 LOST_AND_FOUND = "lost+found"
 """The filesystem's own, where the directory is a mount point."""

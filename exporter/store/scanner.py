@@ -4,11 +4,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from exporter.store.catalog import Catalog, Problem, ProblemKind, Store
-from exporter.store.containerd.roots import ContainerdRoot, own_root, user_of
+from exporter.store.containerd.roots import ContainerdRoot, builds_in_containerd, own_root, user_of
 from exporter.store.containerd.stores import Containerds, has_left, newest, uses_graph_driver, with_active
-from exporter.store.detect import CONTAINERD, DAEMON_CONFIG, Location, Root, bases, locate, resolve
+from exporter.store.detect import CONTAINERD, DAEMON_CONFIG, Location, Root, bases, is_unused, locate, resolve
 from exporter.store.docker import StoreReader
-from exporter.store.records import Scan, reason_of
+from exporter.store.records import FILLED_IN, Scan, modified, reason_of
 
 
 class Scanner:
@@ -52,24 +52,30 @@ class Scanner:
             *self._read(places, scan),
             *self._containerds.stores(lambda root: root in in_use.values(), scan),
         ]
-        for root, inside in found.items():
-            if inside == () and not any(_is_within(root.path, docker) for docker in users):
-                scan.problem(ProblemKind.MISSING_RECORD, f"{root.path}/image", _NO_STORE)
+        without = [root for root, inside in found.items() if inside == ()]
+        storeless = [root for root in without if not any(_is_within(root.path, docker) for docker in users)]
+        for root in storeless:
+            _miss_store(root, scan)
         scan.problems += (
             Problem(kind=ProblemKind.UNREADABLE_RECORD, path=str(error.filename), reason=reason_of(error))
             for error in lost
         )
         self.locations = (*places, *containerds)
         self.lost = tuple(lost)
-        return Catalog(taken_at=now, stores=tuple(stores), problems=tuple(scan.problems), vanished=scan.vanished)
+        return Catalog(
+            taken_at=now,
+            stores=tuple(stores),
+            problems=tuple(scan.problems),
+            vanished=scan.vanished,
+            storeless=tuple(root.path for root in storeless),
+        )
 
     @property
     def dockers(self) -> tuple[Root, ...]:
         """Docker's roots, but for one that no Docker was ever started on where there is a containerd: a host with
-        Kubernetes needs none. That is one which nobody named and which is missing, or an empty directory, as is made
-        where it is to be mounted from."""
+        Kubernetes needs none."""
         alone = any(root.engine == CONTAINERD and os.path.isdir(root.path) for root in self.roots)
-        return tuple(root for root in self.roots if root.engine != CONTAINERD and not (alone and _is_unused(root)))
+        return tuple(root for root in self.roots if root.engine != CONTAINERD and not (alone and is_unused(root)))
 
     def _locate(self, lost: list[OSError]) -> Mapping[Root, tuple[Location, ...] | None]:
         """The stores of graph drivers below each of Docker's roots; None where not all that is there could be read."""
@@ -135,11 +141,15 @@ def _bases(root: Root) -> list[tuple[str, str]]:
         return []  # said where its stores are looked for
 
 
-def _is_unused(root: Root) -> bool:
-    try:
-        return not os.listdir(root.path)
-    except OSError as error:
-        return root.followed and isinstance(error, FileNotFoundError)
+def _miss_store(root: Root, scan: Scan) -> None:
+    """Note that *root*, which can be read, has no store, unless no engine was started there yet, or one is just being
+    started for the first time."""
+    if is_unused(root) or scan.now - modified(root.path) < FILLED_IN:
+        return
+    if (docker := next((path for path, _ in _bases(root) if builds_in_containerd(path)), None)) is not None:
+        scan.problem(ProblemKind.MISSING_RECORD, f"{docker}/containerd/daemon", _HIDDEN)
+    else:
+        scan.problem(ProblemKind.MISSING_RECORD, f"{root.path}/image", _NO_STORE)
 
 
 def _is_within(root: str, path: str) -> bool:

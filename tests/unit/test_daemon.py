@@ -12,6 +12,7 @@ from exporter.rhythm import LATEST
 from exporter.store.entries import ContainerID
 from exporter.vitals import Stage
 from tests.unit.daemons import INTERVAL, LONGEST_REST, WHOLE_ROUND, Host, container, wait
+from tests.unit.store.hosts import give_away, unprivileged
 
 
 @pytest.fixture
@@ -205,3 +206,47 @@ def test_the_loop_gives_signs_of_progress_when_nothing_is_due(host: Host) -> Non
     pauses = [later - earlier for earlier, later in pairwise(host.signs)]
     assert host.signs[-1] - host.signs[0] > 1800
     assert LONGEST_REST >= max(pauses)
+
+
+@pytest.mark.parametrize("left", ["nothing", "a stopped container"])
+def test_where_nothing_is_to_be_measured_no_figure_is_old(host: Host, left: str) -> None:
+    """A host that has no container, or only such as rest, is measured whole: the stage succeeds with each report."""
+    made = container(host)
+
+    def end() -> bool:
+        if left == "nothing":
+            host.store.remove_container(made)
+        else:
+            host.store.set_state(made, "exited")
+        return True
+
+    host.run(*WHOLE_ROUND, end, *WHOLE_ROUND * 40)
+    stage = host.vitals.snapshot().stages[Stage.UPPERS]
+    assert stage.success
+    assert host.clock.now() - stage.last_success < 3 * INTERVAL
+
+
+def test_a_failure_does_not_outlive_what_could_not_be_measured(open_directory: Path) -> None:
+    """An upper layer that cannot be read fails the stage as long as its container is there."""
+    host = Host(open_directory)
+    made = container(host)
+    seen: list[bool] = []
+
+    def close() -> bool:
+        Path(host.store.upper_path(made)).chmod(0)
+        return True
+
+    def note() -> bool:
+        seen.append(host.vitals.snapshot().stages[Stage.UPPERS].success)
+        return False
+
+    def remove() -> bool:
+        for path in (Path(host.store.upper_path(made)), *host.root.glob("overlay2/*/work/work")):
+            path.chmod(0o755)
+        host.store.remove_container(made)
+        return True
+
+    give_away(open_directory)
+    with unprivileged():
+        host.run(*WHOLE_ROUND, note, close, *WHOLE_ROUND, note, remove, *WHOLE_ROUND, note)
+    assert seen == [True, False, True]

@@ -18,9 +18,10 @@ def print_check(catalog: Catalog, console: Console) -> None:
     looked = ", ".join(store.name for store in catalog.stores)
     title = page.text(("Integrity of ", "bold"), looked or "no store", f" at {moment(catalog.taken_at)}")
     if not rows:
-        page.print(title, page.text(("No problem found", "bold green"), f" in {_extent(catalog)}."))
-        return
-    page.print(title, page.text((f"{counted(len(rows), 'problem')} found", "bold red"), f" in {_extent(catalog)}."))
+        found = page.text(("No problem found", "bold green"), f" in {_extent(catalog)}.")
+    else:
+        found = page.text((f"{counted(len(rows), 'problem')} found", "bold red"), f" in {_extent(catalog)}.")
+    page.print(title, found, *page.storeless(catalog.storeless))
     kinds: dict[str, list[ProblemRow]] = defaultdict(list)
     for row in rows:
         kinds[row.kind].append(row)

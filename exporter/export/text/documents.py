@@ -42,6 +42,7 @@ def check_json(catalog: Catalog) -> str:
         {
             "taken_at": catalog.taken_at,
             "stores": [store.name for store in catalog.stores],
+            "storeless": list(catalog.storeless),
             "sound": not rows,
             "problems": [{**_fields(row), **_fields(ADVICE[row.kind])} for row in rows],
         }

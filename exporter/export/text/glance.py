@@ -30,8 +30,9 @@ def _stores(page: Page, rows: Glance, _top: int) -> Iterator[RenderableType]:
     yield page.text(("Container layer storage", "bold"), f" at {moment(rows.taken_at)}")
     if not rows.stores:
         yield page.text(("No store was found: no engine has kept layers here.", "yellow"))
-        return
-    yield page.pairs((row.store, page.text(*_store_facts(row))) for row in rows.stores)
+    else:
+        yield page.pairs((row.store, page.text(*_store_facts(row))) for row in rows.stores)
+    yield from page.storeless(rows.storeless)
 
 
 def _store_facts(row: StoreRow) -> Iterator[Part]:

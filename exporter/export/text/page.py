@@ -5,7 +5,7 @@ printable reaches a terminal: not the escapes that rewrite its screen, not those
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -15,6 +15,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from exporter.account.advice import STORELESS
 from exporter.store.entries import short_id
 
 UNKNOWN = "?"
@@ -138,6 +139,11 @@ class Page:
             return True
         room = self._console.options.update(width=_WIDEST)
         return Measurement.get(self._console, room, table).maximum + _GUIDES <= self._console.width
+
+    def storeless(self, roots: Iterable[str]) -> Iterator[Text]:
+        """A sentence for each root that has no store."""
+        for root in roots:
+            yield self.text(("No store is below ", "yellow"), root, f": {STORELESS}.")
 
     def pairs(self, rows: Iterable[tuple[str, Text]]) -> Table:
         """Facts, each with its label before it."""

@@ -142,6 +142,8 @@ class Glance:
 
     taken_at: float
     stores: tuple[StoreRow, ...]
+    storeless: tuple[str, ...]
+    """Docker's roots that could be read and have no store."""
     containers: tuple[ContainerRow, ...]
     """Most allocated first; those that were not measured last."""
     layers: tuple[LayerRow, ...]
@@ -162,6 +164,7 @@ def glance(report: Report) -> Glance:
     return Glance(
         taken_at=report.catalog.taken_at,
         stores=tuple(map(_store_row, indexes)),
+        storeless=report.catalog.storeless,
         containers=tuple(
             sorted(containers, key=lambda row: (*_descending(row.upper_allocated), row.name, row.container_id))
         ),

@@ -199,6 +199,14 @@ def rewrite(path: Path, change: Callable[[Any], object]) -> None:
 NOBODY = 65534
 
 
+def give_away(above: Path) -> None:
+    """Let the user without any privilege own a directory and all that is in it now."""
+    if os.geteuid() == 0:
+        for directory, _, files in os.walk(above):
+            for path in (directory, *(f"{directory}/{name}" for name in files)):
+                os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+
+
 @contextmanager
 def unprivileged() -> Iterator[None]:
     """As a user without any privilege, whoever runs the tests. Files of others with mode 0 are then unreadable."""

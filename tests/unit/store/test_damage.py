@@ -13,6 +13,9 @@ from tests.unit.store.damage import Kind, Record, assert_one_problem, difference
 from tests.unit.store.hosts import DENIED, Host, make_sparse, scan, survey, unprivileged
 
 
+MOVED = "a symbolic link, which is not followed: mount the directory here instead (mount --bind)"
+
+
 def test_a_store_at_rest_has_no_problem(host: Host) -> None:
     """Where nothing is damaged, nothing is told; whatever each record is, it is read."""
     store = survey(host.root)
@@ -252,16 +255,23 @@ def test_a_directory_of_records_that_is_gone(host: Host, path: Callable[[Host], 
 
 
 @every_holder
-@pytest.mark.parametrize("replace", [_to_file, os.mkfifo, _to_symlink], ids=["file", "fifo", "symlink"])
+@pytest.mark.parametrize(
+    ("replace", "reason"),
+    [
+        pytest.param(_to_file, os.strerror(errno.ENOTDIR), id="file"),
+        pytest.param(os.mkfifo, os.strerror(errno.ENOTDIR), id="fifo"),
+        pytest.param(_to_symlink, MOVED, id="symlink"),
+    ],
+)
 def test_a_directory_of_records_that_is_none(
-    host: Host, path: Callable[[Host], Path], mapping: str, replace: Callable[[Path], None]
+    host: Host, path: Callable[[Host], Path], mapping: str, replace: Callable[[Path], None], reason: str
 ) -> None:
-    """It is not read, not even through a symlink."""
+    """It is not read, not even through a symlink, of which it is told what to do instead."""
     there = path(host)
     there.rename(there.parent.parent / "moved")
     replace(there)
     after = survey(host.root)
-    assert [(Kind.UNREADABLE_RECORD, str(there), os.strerror(errno.ENOTDIR))] == [
+    assert [(Kind.UNREADABLE_RECORD, str(there), reason)] == [
         (problem.kind, problem.path, problem.reason) for problem in after.problems
     ]
     assert len(getattr(after, mapping)) == (3 if "metadata" in str(there) else 0)

@@ -263,15 +263,40 @@ class TestRootsWithoutStores:
     """Never a silent zero."""
 
     def test_a_root_without_any_store_is_told(self, tmp_path: Path) -> None:
-        """An engine that keeps its images elsewhere, or a directory that is none of an engine's."""
-        (tmp_path / "docker" / "containers").mkdir(parents=True)
-        catalog = scanner(tmp_path / "docker").scan(time.time())
+        """A directory that is none of an engine's, or whose layer stores somebody deleted."""
+        root = tmp_path / "docker"
+        StoreBuilder(root)
+        shutil.rmtree(root / "image")
+        catalog = scanner(root).scan(time.time() + LATER)
         (problem,) = catalog.problems
-        assert (catalog.stores, problem.kind, problem.path) == (
-            (),
-            ProblemKind.MISSING_RECORD,
-            f"{tmp_path}/docker/image",
-        )
+        assert (catalog.stores, problem.kind, problem.path) == ((), ProblemKind.MISSING_RECORD, f"{root}/image")
+        assert catalog.storeless == (str(root),)
+
+    def test_an_engine_that_is_just_being_started_is_no_problem(self, tmp_path: Path) -> None:
+        """It makes other directories before the layer store, and all of them within moments."""
+        root = tmp_path / "docker"
+        StoreBuilder(root)
+        shutil.rmtree(root / "image")
+        assert scanner(root).scan(time.time()).problems == ()
+
+    @pytest.mark.parametrize("inside", [(), ("lost+found/x",), ("containers",), ("containers", "volumes")])
+    def test_a_root_that_no_engine_ever_used(self, tmp_path: Path, inside: tuple[str, ...]) -> None:
+        """Nothing is damaged where nothing was: a filesystem that is there for it, or the directories that agents make
+        where they want to mount from. It is named all the same."""
+        root = tmp_path / "docker"
+        root.mkdir()
+        for directory in inside:
+            (root / directory).mkdir(parents=True)
+        catalog = scanner(root).scan(time.time() + LATER)
+        assert (catalog.stores, catalog.problems, catalog.storeless) == ((), (), (str(root),))
+
+    def test_a_builder_in_a_containerd_that_is_not_seen(self, tmp_path: Path) -> None:
+        """Docker keeps its images there, though none is below its root: that is what is to be named."""
+        root = tmp_path / "docker"
+        (root / "buildkit" / "containerd-overlayfs").mkdir(parents=True)
+        (problem,) = scanner(root).scan(time.time() + LATER).problems
+        assert problem.path == f"{root}/containerd/daemon"
+        assert "--path.containerd-root" in problem.reason
 
     @pytest.mark.parametrize("content", ["", "overlay2", "overlay2/layerdb"], ids=["image", "driver", "layerdb"])
     def test_what_is_no_layer_store(self, tmp_path: Path, content: str) -> None:

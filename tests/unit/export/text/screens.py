@@ -43,6 +43,8 @@ def _output(show: Print, *, encoding: str, width: int, force_terminal: bool, col
     return raw.getvalue().decode(encoding)
 
 
-def report_of(*stores: StoreReport, problems: tuple[Problem, ...] = ()) -> Report:
-    catalog = Catalog(taken_at=MOMENT, stores=tuple(report.store for report in stores), problems=problems)
+def report_of(*stores: StoreReport, problems: tuple[Problem, ...] = (), storeless: tuple[str, ...] = ()) -> Report:
+    catalog = Catalog(
+        taken_at=MOMENT, stores=tuple(report.store for report in stores), problems=problems, storeless=storeless
+    )
     return Report(catalog=catalog, stores=stores, problems=problems)

@@ -102,6 +102,7 @@ def test_the_report_holds_everything(records: Records) -> None:
                 "problems": 1,
             }
         ],
+        "storeless": [],
         "containers": [
             container,
             {

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from exporter.account.report import Report
+from exporter.export.text.check import print_check
 from exporter.export.text.glance import print_report
 from exporter.measure.usage import Usage
 from exporter.store.catalog import Problem, ProblemKind
@@ -64,6 +65,17 @@ def test_a_store_that_a_switch_left_behind_says_so() -> None:
 def test_a_host_without_stores_is_no_error() -> None:
     """It is said in a sentence."""
     assert "No store was found" in shown(report_of())
+
+
+def test_a_root_without_a_store_is_named() -> None:
+    """Beside others too, with what that may mean; ``check`` says the same, and does not call it damage."""
+    one = Records().report()
+    report = report_of(one, storeless=("/srv/docker",))
+    assert "No store is below /srv/docker: there is neither" in shown(report)
+    assert "No store is below" not in shown(report_of(one))
+    checked = pipe(lambda console: print_check(report.catalog, console))
+    assert "No problem found" in checked
+    assert "No store is below /srv/docker: there is neither" in checked
 
 
 def test_upper_layers_come_largest_first() -> None:

@@ -119,19 +119,20 @@ def test_a_root_that_nobody_named_may_be_missing(tmp_path: Path) -> None:
 
 
 def test_a_node_needs_no_docker(tmp_path: Path) -> None:
-    """A Docker root that is empty, or that nobody named and is missing, is no problem beside a containerd; without one
-    it is."""
+    """A Docker root that is empty, or that nobody named and is missing, is not looked for beside a containerd; without
+    one it is. So is one with empty directories, which agents that collect logs make on each node."""
     kubernetes(tmp_path / "containerd")
-    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker/containers").mkdir(parents=True)
     followed = Root(path=str(tmp_path / "none"), followed=True)
     node = Root(path=str(tmp_path / "containerd"), engine=CONTAINERD)
 
     beside = scan(docker=tmp_path / "docker", containerd=tmp_path / "containerd")
     scanner = Scanner([followed, node], daemon_config=daemon(tmp_path), proc=QUIET_PROC)
 
-    assert ([store.name for store in beside.stores], beside.problems) == (["containerd/k8s.io"], ())
+    assert [store.name for store in beside.stores] == ["containerd/k8s.io"]
+    assert (beside.problems, beside.storeless) == ((), ())
     assert (scanner.scan(time.time()).problems, scanner.lost) == ((), ())
-    assert len(scan(docker=tmp_path / "docker").problems) == 1
+    assert scan(docker=tmp_path / "docker").storeless == (f"{tmp_path}/docker",)
 
 
 def daemon(tmp_path: Path) -> str:
