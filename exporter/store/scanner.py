@@ -1,7 +1,7 @@
 """One scan of all roots: from directories on disk to a catalog."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from exporter.store.catalog import Catalog, Problem, ProblemKind, Store
 from exporter.store.containerd.roots import ContainerdRoot, builds_in_containerd, own_root, user_of
@@ -21,6 +21,8 @@ class Scanner:
         self._readers: dict[str, StoreReader] = {}
         self._containerds = Containerds(proc=proc)
         self._turn = 0
+        self._used: frozenset[str] = frozenset()
+        """Docker's roots that had a store at some scan."""
         self.roots: tuple[Root, ...] = ()
         """The roots of the last scan; one that is followed is where it was then."""
         self.locations: tuple[Location | ContainerdRoot, ...] = ()
@@ -52,10 +54,7 @@ class Scanner:
             *self._read(places, scan),
             *self._containerds.stores(lambda root: root in in_use.values(), scan),
         ]
-        without = [root for root, inside in found.items() if inside == ()]
-        storeless = [root for root in without if not any(_is_within(root.path, docker) for docker in users)]
-        for root in storeless:
-            _miss_store(root, scan)
+        storeless = self._storeless(found, users, scan)
         scan.problems += (
             Problem(kind=ProblemKind.UNREADABLE_RECORD, path=str(error.filename), reason=reason_of(error))
             for error in lost
@@ -67,7 +66,7 @@ class Scanner:
             stores=tuple(stores),
             problems=tuple(scan.problems),
             vanished=scan.vanished,
-            storeless=tuple(root.path for root in storeless),
+            storeless=storeless,
         )
 
     @property
@@ -75,7 +74,8 @@ class Scanner:
         """Docker's roots, but for one that no Docker was ever started on where there is a containerd: a host with
         Kubernetes needs none."""
         alone = any(root.engine == CONTAINERD and os.path.isdir(root.path) for root in self.roots)
-        return tuple(root for root in self.roots if root.engine != CONTAINERD and not (alone and is_unused(root)))
+        dockers = (root for root in self.roots if root.engine != CONTAINERD)
+        return tuple(root for root in dockers if root.path in self._used or not (alone and is_unused(root)))
 
     def _locate(self, lost: list[OSError]) -> Mapping[Root, tuple[Location, ...] | None]:
         """The stores of graph drivers below each of Docker's roots; None where not all that is there could be read."""
@@ -113,6 +113,19 @@ class Scanner:
             snapshotters = dict(root.snapshotters)
             yield ContainerdRoot(path=root.path, prefix=root.prefix, snapshotters=snapshotters, docker=user_of(dockers))
 
+    def _storeless(
+        self, found: Mapping[Root, tuple[Location, ...] | None], users: Collection[str], scan: Scan
+    ) -> tuple[str, ...]:
+        """Docker's roots that could be read and have no store; where that is a problem, it is noted."""
+        with_store = {
+            root for root, inside in found.items() if inside or any(_is_within(root.path, docker) for docker in users)
+        }
+        self._used |= {root.path for root in with_store}
+        storeless = [root for root, inside in found.items() if inside is not None and root not in with_store]
+        for root in storeless:
+            _miss_store(root, scan, used=root.path in self._used)
+        return tuple(root.path for root in storeless)
+
     def _in_use(
         self, docker: Root, users: Mapping[str, Sequence[ContainerdRoot]], places: Sequence[Location]
     ) -> ContainerdRoot | None:
@@ -141,12 +154,15 @@ def _bases(root: Root) -> list[tuple[str, str]]:
         return []  # said where its stores are looked for
 
 
-def _miss_store(root: Root, scan: Scan) -> None:
+def _miss_store(root: Root, scan: Scan, *, used: bool) -> None:
     """Note that *root*, which can be read, has no store, unless no engine was started there yet, or one is just being
     started for the first time."""
-    if is_unused(root) or scan.now - modified(root.path) < FILLED_IN:
+    if is_unused(root):
+        if used:
+            scan.problem(ProblemKind.MISSING_RECORD, f"{root.path}/image", _EMPTIED)
+    elif scan.now - modified(root.path) < FILLED_IN:
         return
-    if (docker := next((path for path, _ in _bases(root) if builds_in_containerd(path)), None)) is not None:
+    elif (docker := next((path for path, _ in _bases(root) if builds_in_containerd(path)), None)) is not None:
         scan.problem(ProblemKind.MISSING_RECORD, f"{docker}/containerd/daemon", _HIDDEN)
     else:
         scan.problem(ProblemKind.MISSING_RECORD, f"{root.path}/image", _NO_STORE)
@@ -159,5 +175,8 @@ def _is_within(root: str, path: str) -> bool:
 _HIDDEN = (
     "this Docker keeps its images in a containerd that is not seen, so they are in no figure: name that one's root "
     "with --path.containerd-root"
+)
+_EMPTIED = (
+    "there is nothing below this root any more: was it unmounted, or emptied? Look at mounts and the engine's log"
 )
 _NO_STORE = "no driver's layer store is here, so nothing is known of this engine's images and containers"

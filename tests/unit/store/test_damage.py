@@ -12,7 +12,6 @@ import pytest
 from tests.unit.store.damage import Kind, Record, assert_one_problem, differences, every_record
 from tests.unit.store.hosts import DENIED, Host, make_sparse, scan, survey, unprivileged
 
-
 MOVED = "a symbolic link, which is not followed: mount the directory here instead (mount --bind)"
 
 
