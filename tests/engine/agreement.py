@@ -19,6 +19,7 @@ from exporter.store.detect import Root
 from exporter.store.entries import CacheID, ImageID
 from exporter.survey import Survey
 from tests.engine.docker import Docker
+from tests.engine.patience import PATIENCE
 from tests.engine.processes import run
 
 UNTAGGED = "<none>:<none>"
@@ -93,7 +94,7 @@ def agree(docker: Docker, survey: Survey) -> Counter[str]:
     The engine's side is asked again where it has moved meanwhile: a container was still writing, or the filesystem
     allocating what was written before.
     """
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     theirs = told_by_engine(docker)
     while True:
         report = survey.report()

@@ -242,6 +242,9 @@ class CrashLife:
         self.crashed["removals_cut_off"] += removed is not None and removed.exists()
         left = self.observer.leaked()
         self.left |= left
+        # As whoever looks all the time does. For who did not, what lost its record in between may have lost it to the
+        # new engine, which is removing it then.
+        self.observer.look()
         # What was made just before the engine started may be the new one's.
         time.sleep(1.0)
         self.docker.start()

@@ -5,8 +5,6 @@ ours, the relation is the one that ``exporter/README.md`` tells.
 """
 
 import json
-import subprocess
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from exporter.store.entries import CacheID, Image, ImageID
 from exporter.survey import Survey
 from tests.engine.agreement import problems_of, store_report
 from tests.engine.modern import ModernDocker
+from tests.engine.patience import until_it_holds
 from tests.engine.test_areas import du
 
 NAME = "containerd/moby"
@@ -64,14 +63,7 @@ def agree(docker: ModernDocker, survey: Survey) -> Counter[str]:
 
     Both are asked again while they differ: containerd collects what nothing needs when it gets round to it.
     """
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            return _compare(docker, survey)
-        except (AssertionError, KeyError, OSError, subprocess.CalledProcessError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+    return until_it_holds(lambda: _compare(docker, survey))
 
 
 def _compare(docker: ModernDocker, survey: Survey) -> Counter[str]:

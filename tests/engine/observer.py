@@ -1,7 +1,6 @@
 """Looks at a real engine's store again and again, and holds whose everything is said to be against the disk."""
 
 import os
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from exporter.store.entries import CacheID
 from exporter.survey import RecordSurvey, Survey
 from tests.engine.agreement import allocated, store_report
 from tests.engine.docker import Docker
+from tests.engine.patience import at_rest, until_it_holds
 from tests.engine.test_areas import du
 
 LONG_AGO = 1_600_000_000
@@ -32,6 +32,8 @@ class Observer:
         """What may be wrong with the store."""
         self.problems: Counter[ProblemKind] = Counter()
         """What was."""
+        self._called: set[str] = set()
+        """What was ever called an orphan."""
         self.compared: Counter[str] = Counter()
 
     @property
@@ -40,11 +42,24 @@ class Observer:
 
     def look(self) -> tuple[Store, Ownership]:
         (store,) = self._records.catalog().stores
-        return store, self._records.ownership[store.name]
+        ownership = self._records.ownership[store.name]
+        self._called.update(ownership.of(Owner.ORPHAN))
+        return store, ownership
 
     def agree(self) -> Ownership:
-        """Every entry has one owner, all owners together have what du says, and nothing that is live is an orphan."""
-        self._settle()
+        """Every entry has one owner, all owners together have what du says, and nothing that is live was ever called an
+        orphan. Looked at once the engine has done what it still does after a client was told that it is done, or has
+        gone; and again while that does not hold."""
+        at_rest(lambda: allocated(str(self.directory)))
+        ownership = until_it_holds(self._compare)
+        until_it_holds(self._areas_add_up)
+        live = until_it_holds(self.live)
+        assert not self._called & live
+        counts, orphans = ownership.counts(), ownership.of(Owner.ORPHAN)
+        self.compared += Counter(looks=1, directories=sum(counts.values()), live=len(live), orphans=len(orphans))
+        return ownership
+
+    def _compare(self) -> Ownership:
         store, ownership = self.look()
         self.problems = Counter(problem.kind for problem in store.problems)
         assert self.problems.keys() <= self.expected
@@ -53,30 +68,12 @@ class Observer:
         assert sum(ownership.counts().values()) == len(entries)
         measured = self.measure()
         assert sum(ownership.allocated(measured).values()) == allocated(str(self.directory))
-        self._areas_add_up()
-        orphans = set(ownership.of(Owner.ORPHAN))
-        live = self.live()
-        assert not orphans & live
         assert Owner.ORPHAN not in ownership.untold
-        self.compared += Counter(looks=1, directories=len(entries), live=len(live & entries), orphans=len(orphans))
         return ownership
 
     def _areas_add_up(self) -> None:
-        """All areas together are what du says of the root; the builder may still be writing to its databases."""
-        deadline, root = time.monotonic() + 10, self._docker.data_root
-        while (areas := self._areas()) != du(root) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert du(root) == areas
-
-    def _areas(self) -> int:
-        return sum(store_report(self._survey.whole_report()).areas.values())
-
-    def _settle(self) -> None:
-        """Wait until the engine has done what it still does after a client was told that it is done, or has gone."""
-        deadline, before = time.monotonic() + 20, -1
-        while (now := allocated(str(self.directory))) != before and time.monotonic() < deadline:
-            before = now
-            time.sleep(0.2)
+        areas = store_report(self._survey.whole_report()).areas
+        assert du(self._docker.data_root) == sum(areas.values())
 
     def measure(self) -> dict[CacheID, int]:
         """Every entry of the driver's directory, and that directory itself."""

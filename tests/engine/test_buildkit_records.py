@@ -1,6 +1,5 @@
 """The build cache: what we read from its databases is what the engine says, and every directory is accounted for."""
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from exporter.store.buildkit import BuildCache, BuildCacheReader
 from tests.engine.conftest import Tell
 from tests.engine.docker import Docker
 from tests.engine.images import BASE, build
+from tests.engine.patience import until_it_holds
 
 T = TypeVar("T")
 
@@ -89,11 +89,12 @@ def _known(value: T | None) -> T:
 
 
 def agree(docker: Docker, reader: BuildCacheReader) -> Counter[str]:
-    """Hold the cache against the engine and against the disk, and count what was compared."""
-    # The engine writes usage down a moment after it has told the client that a build ended.
-    deadline = time.monotonic() + 5
-    while told(docker) != seen(reader.read(str(docker.data_root))) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    """Hold the cache against the engine and against the disk, and count what was compared; again while they differ, for
+    the engine writes usage down a moment after it has told the client that a build ended."""
+    return until_it_holds(lambda: _compare(docker, reader))
+
+
+def _compare(docker: Docker, reader: BuildCacheReader) -> Counter[str]:
     expected, cache = told(docker), reader.read(str(docker.data_root))
     assert expected == seen(cache)
     assert (cache.complete, cache.problems) == (True, ())

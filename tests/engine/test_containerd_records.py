@@ -18,6 +18,7 @@ from exporter.survey import SETTLE
 from tests.engine.conftest import Tell
 from tests.engine.containerd import SNAPSHOTTER, Containerd
 from tests.engine.images import archive, busybox
+from tests.engine.patience import until_it_holds
 from tests.engine.processes import run
 
 LABELS = {
@@ -66,16 +67,9 @@ def start(containerd: Containerd, image: str, name: str) -> None:
 
 
 def agree(containerd: Containerd, metadata: MetadataReader, snapshotter: SnapshotterReader) -> Counter[str]:
-    """Hold both databases against ``ctr`` and the directories, and count what was compared."""
-    # containerd collects its garbage when it likes, and directories after the records.
-    deadline = time.monotonic() + 5
-    while True:
-        try:
-            return _compare(containerd, metadata, snapshotter)
-        except (AssertionError, FileNotFoundError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+    """Hold both databases against ``ctr`` and the directories, and count what was compared; again while they differ,
+    for containerd collects its garbage when it likes, and directories after the records."""
+    return until_it_holds(lambda: _compare(containerd, metadata, snapshotter))
 
 
 def _compare(containerd: Containerd, metadata: MetadataReader, snapshotter: SnapshotterReader) -> Counter[str]:

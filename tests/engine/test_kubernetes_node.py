@@ -1,13 +1,13 @@
 """A node's containerd: what ``ctr`` says of namespace ``k8s.io``, and what the whole report says."""
 
 import os
-import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random, SystemRandom
+from random import Random
 
 import pytest
 
@@ -20,13 +20,13 @@ from exporter.survey import RecordSurvey, Survey
 from tests.engine.agreement import problems_of, store_report
 from tests.engine.conftest import Tell
 from tests.engine.containerd import Containerd
+from tests.engine.lives import after_each_step, random_life
+from tests.engine.patience import until_it_holds
 from tests.engine.processes import ProcessError
 from tests.engine.test_areas import du
 from tests.engine.test_containerd_records import start, tarball
 from tests.stack.monitoring import exporter, fetch, wait_for
 
-STEPS = int(os.environ.get("LAYERSTORE_STEPS", "25"))
-SEED = os.environ.get("LAYERSTORE_SEED")
 READINGS = int(os.environ.get("LAYERSTORE_READINGS", "1500"))
 MOST_CONTAINERS = 6
 NAMES = [f"docker.io/library/image:{number}" for number in range(4)]
@@ -49,16 +49,16 @@ def survey_of(containerd: Containerd) -> Survey:
     return Survey([Root(path=str(containerd.data_root), engine=CONTAINERD)])
 
 
+@dataclass(slots=True, kw_only=True)
 class Life:
     """A node, and what was done on it."""
 
-    def __init__(self, containerd: Containerd, random: Random) -> None:
-        self.containerd = containerd
-        self.random = random
-        self.images: list[str] = []
-        self.containers: list[str] = []
-        self.made = 0
-        self.story: list[str] = []
+    containerd: Containerd
+    random: Random
+    images: list[str] = field(default_factory=list)
+    containers: list[str] = field(default_factory=list)
+    made: int = 0
+    story: list[str] = field(default_factory=list)
 
     def step(self) -> None:
         """Do one thing, at random."""
@@ -129,14 +129,7 @@ class Life:
 def agree(containerd: Containerd, survey: Survey) -> Counter[str]:
     """Hold a whole report against ``ctr`` and ``du``; again while they differ, for containers write and containerd
     collects its garbage when it likes."""
-    deadline = time.monotonic() + 15
-    while True:
-        try:
-            return _compare(containerd, survey)
-        except (AssertionError, OSError, KeyError, subprocess.CalledProcessError, ProcessError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+    return until_it_holds(lambda: _compare(containerd, survey))
 
 
 def _compare(containerd: Containerd, survey: Survey) -> Counter[str]:
@@ -179,26 +172,17 @@ def _adds_up(containerd: Containerd, report: Report, found: StoreReport) -> None
 def test_every_step_of_a_random_life(containerd: Containerd, tell: Tell) -> None:
     """After each step of a random sequence images, snapshots, parents and usage are what ``ctr`` says, each upper layer
     is what ``du`` says, owners and areas add up, and nothing is wrong. ``LAYERSTORE_SEED`` repeats a life."""
-    seed = int(SEED) if SEED else SystemRandom().randrange(1_000_000)
     survey = survey_of(containerd)
-    life = Life(containerd, Random(seed))  # noqa: S311 - to be repeated
-    compared: Counter[str] = Counter(steps=STEPS)
-    try:
-        for _ in range(STEPS):
-            life.step()
-            compared += agree(containerd, survey)
-    except BaseException as error:
-        error.add_note(f"LAYERSTORE_SEED={seed}, after {len(life.story)} steps:\n" + "\n".join(life.story))
-        raise
-    tell(Counter({f"seed {seed}": 1}))
-    tell(compared)
+    with random_life(tell) as (random, story):
+        life = Life(containerd=containerd, random=random, story=story)
+        tell(after_each_step(life.step, lambda: agree(containerd, survey), steps=25))
 
 
 def test_no_catalog_contradicts_itself(containerd: Containerd, tell: Tell) -> None:
     """Read without a pause beside a node at work, each catalog is one in which every layer and every upper layer has
     what it lies on, every directory one owner, and nothing that is wrong. ``LAYERSTORE_READINGS`` makes it longer."""
     records = RecordSurvey([Root(path=str(containerd.data_root), engine=CONTAINERD)])
-    life = Life(containerd, Random(1))  # noqa: S311 - any life does
+    life = Life(containerd=containerd, random=Random(1))  # noqa: S311 - any life does
     done, failed = threading.Event(), list[BaseException]()
 
     def work() -> None:

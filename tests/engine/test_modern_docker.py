@@ -2,12 +2,9 @@
 
 import os
 import shlex
-import subprocess
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from random import Random, SystemRandom
 
 import pytest
 
@@ -18,8 +15,10 @@ from tests.engine.agreement import problems_of, store_report, survey_of, told_by
 from tests.engine.conftest import Tell
 from tests.engine.docker import Docker
 from tests.engine.images import BASE, build
+from tests.engine.lives import after_each_step, random_life
 from tests.engine.modern import ModernDocker, unpacked
 from tests.engine.modern_agreement import NAME, agree
+from tests.engine.patience import at_rest
 from tests.engine.processes import delete, run
 from tests.engine.scraped import expected_of_scrape, populate, told_by_scrape
 from tests.engine.sequence import Life
@@ -29,9 +28,6 @@ from tests.engine.test_lifecycle import scrape
 from tests.engine.test_reclaimable import PRUNES
 from tests.requirements import required
 from tests.service.exporters import running
-
-STEPS = int(os.environ.get("LAYERSTORE_STEPS", "15"))
-SEED = os.environ.get("LAYERSTORE_SEED")
 
 
 @pytest.fixture(scope="module")
@@ -54,20 +50,10 @@ def test_every_step_of_a_random_life(docker: ModernDocker, tell: Tell) -> None:
 
     ``LAYERSTORE_SEED`` repeats a life, ``LAYERSTORE_STEPS`` makes it longer.
     """
-    seed = int(SEED) if SEED else SystemRandom().randrange(1_000_000)
     survey = survey_of(docker)
-    life = Life(docker=docker, random=Random(seed))  # noqa: S311 - to be repeated
-    compared: Counter[str] = Counter(steps=STEPS)
-    try:
-        compared += agree(docker, survey)
-        for _ in range(STEPS):
-            life.step()
-            compared += agree(docker, survey)
-    except BaseException as error:
-        error.add_note(f"LAYERSTORE_SEED={seed}, after {len(life.story)} steps:\n" + "\n".join(life.story))
-        raise
-    tell(Counter({f"seed {seed}": 1}))
-    tell(compared)
+    with random_life(tell) as (random, story):
+        life = Life(docker=docker, random=random, story=story)
+        tell(after_each_step(life.step, lambda: agree(docker, survey), steps=15))
 
 
 def test_a_switch_leaves_the_other_store_to_be_seen(docker: ModernDocker, tell: Tell) -> None:
@@ -195,15 +181,10 @@ def settled(docker: ModernDocker, survey: Survey, *, quiet: float = 0.5, name: s
     """What ``du`` says once containerd is done: nothing is being removed, and it says the same for *quiet* seconds."""
     content = docker.containerd / "io.containerd.content.v1.content"
     snapshots = docker.containerd / "io.containerd.snapshotter.v1.overlayfs/snapshots"
-    deadline, before = time.monotonic() + 20, -1
-    while time.monotonic() < deadline:
+
+    def said() -> int:
         os.sync()
-        try:
-            now = sum(map(du, (content, snapshots, docker.data_root / "containers")))
-        except subprocess.CalledProcessError:
-            continue  # something went meanwhile
-        if now == before and not store_report(survey.report(), name).store.removals:
-            break
-        before = now
-        time.sleep(quiet)
-    return before
+        assert not store_report(survey.report(), name).store.removals
+        return sum(map(du, (content, snapshots, docker.data_root / "containers")))
+
+    return at_rest(said, quiet=quiet)

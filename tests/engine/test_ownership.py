@@ -6,7 +6,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from random import Random, SystemRandom
 from typing import Any
 
 import pytest
@@ -17,12 +16,12 @@ from tests.engine.conftest import Tell
 from tests.engine.crashes import CrashLife
 from tests.engine.docker import Docker, Registry
 from tests.engine.images import BASE, build
+from tests.engine.lives import random_life
 from tests.engine.observer import LONG_AGO, Observer, plant
 from tests.engine.processes import run
 from tests.engine.serving import REPOSITORY
 
 STEPS = int(os.environ.get("LAYERSTORE_CRASH_STEPS", "14"))
-SEED = os.environ.get("LAYERSTORE_SEED")
 
 
 def test_planted_orphans_are_found_after_two_scans(own_docker: Docker) -> None:
@@ -98,17 +97,13 @@ def test_crashes(own_docker: Docker, registry: Registry, tell: Tell) -> None:
 
     ``LAYERSTORE_SEED`` repeats a life, ``LAYERSTORE_CRASH_STEPS`` makes it longer.
     """
-    seed = int(SEED) if SEED else SystemRandom().randrange(1_000_000)
-    life = CrashLife(own_docker, registry, Random(seed))  # noqa: S311 - to be repeated
-    life.watcher.start()
-    try:
-        life.live(STEPS)
-    except BaseException as error:
-        error.add_note(f"LAYERSTORE_SEED={seed}, after:\n" + "\n".join(life.story))
-        raise
-    finally:
-        life.watcher.end()
-    tell(Counter({f"seed {seed}": 1}))
+    with random_life(tell) as (random, story):
+        life = CrashLife(own_docker, registry, random, story)
+        life.watcher.start()
+        try:
+            life.live(STEPS)
+        finally:
+            life.watcher.end()
     tell(life.observer.compared + life.crashed + Counter(looks_meanwhile=life.watcher.looks))
     assert life.watcher.looks > 10 * STEPS
     assert life.crashed["leaked_directories"] > 0

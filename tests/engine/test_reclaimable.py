@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.engine.conftest import Tell
 from tests.engine.docker import Docker
 from tests.engine.images import BASE, build
 from tests.engine.observer import LONG_AGO, plant
+from tests.engine.patience import at_rest
 from tests.engine.test_areas import du
 
 PRUNES = {
@@ -112,9 +112,9 @@ def delete_orphans(survey: Survey) -> None:
 def settled(root: Path) -> int:
     """What du says of the root but for the builder's databases, which only grow, once the engine has done what it still
     does after it told its client that it is done."""
-    deadline, before = time.monotonic() + 20, -1
-    while (now := du(root) - du(root / "buildkit")) != before and time.monotonic() < deadline:
-        before = now
-        time.sleep(0.3)
+
+    def said() -> int:
         os.sync()
-    return now
+        return du(root) - du(root / "buildkit")
+
+    return at_rest(said)
