@@ -159,7 +159,7 @@ def _directories(view: _View) -> Iterator[Problem]:
     """Storage directories that records need and that are missing or damaged: after a power loss ``link`` and
     ``lower`` are empty."""
     store = view.store
-    if not store.measurable:
+    if not store.measurable or _lacks_rows(store):
         return
     used = {name: (record, has_parent) for name, record, has_parent in _used_directories(view)}
     known = _known_short_names(store, used)
@@ -184,6 +184,12 @@ def _known_short_names(store: Store, used: Iterable[CacheID]) -> set[str]:
     owners = (store.directories.get(name) for name in used)
     known.update(owner.link for owner in owners if owner is not None and owner.link)
     return known
+
+
+def _lacks_rows(store: Store) -> bool:
+    """Whether the rows of a snapshotter are not known as they are now: those of before may name what went since. What
+    is wrong with its database is told of that."""
+    return store.layout is Layout.SNAPSHOTTER and Source.MOUNTS in store.unread
 
 
 def _link(view: _View, directory: Directory, path: str) -> Iterator[Problem]:
@@ -240,8 +246,8 @@ def _short_links(view: _View) -> Iterator[Problem]:
 
 def _containers(view: _View) -> Iterator[Problem]:
     """Containers without a writable layer, and those whose image the engine lost."""
-    if view.store.layout is Layout.SNAPSHOTTER and (not view.store.measurable or Source.MOUNTS in view.store.unread):
-        return  # the snapshotter's rows are not known, which is told of its database
+    if view.store.layout is Layout.SNAPSHOTTER and (not view.store.measurable or _lacks_rows(view.store)):
+        return
     named = {reference.image_id for reference in view.store.references}
     for container_id, container in view.store.containers.items():
         mount = view.store.mounts.get(container_id)

@@ -70,6 +70,11 @@ class Contents(Generic[T]):
     found: bool = True
     """Whether there is a database at all."""
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether nothing is wrong with it, and yet it was not read: the engine committed to it all the time."""
+        return not self.complete and not self.problems
+
 
 class Records(Generic[T]):
     """Reads a kind of database, each time anew only if something was committed to it since the last.

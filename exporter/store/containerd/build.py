@@ -238,7 +238,8 @@ class _Builder:
                 path = f"{self._reading.root.metadata}/v1/{self._namespace.name}/images/{image.name}"
                 reason = f"its content {ascii(image.digest)[1:-1][:80]} is not there"
                 yield Problem(kind=ProblemKind.MISSING_RECORD, path=path, reason=reason)
-        if self._measurable and self._reading.rows.complete:
+        # Records that could not be read now are those of before, and rows may have gone with them since.
+        if self._measurable and self._reading.rows.complete and not self._reading.metadata.is_busy:
             for record in self._snapshots.rowless():
                 path = f"{self._places.snapshots}/{record.key}"
                 reason = f"the snapshotter has no row {ascii(record.name)[:200]}"

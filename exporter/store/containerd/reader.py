@@ -178,8 +178,7 @@ class _Latest(Generic[T]):
 
     def read(self, path: str) -> Contents[T]:
         contents = self._read(path)
-        is_busy = not contents.complete and not contents.problems
-        if is_busy and self._last is not None and self._last[0] == path:
+        if contents.is_busy and self._last is not None and self._last[0] == path:
             return Contents(value=self._last[1], complete=False)
         self._last = (path, contents.value)
         return contents
