@@ -1,7 +1,6 @@
 """What removing all of a kind frees: each figure is the fall of du after the engine's own prune, to the byte."""
 
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from tests.engine.agreement import problems_of, store_report
 from tests.engine.conftest import Tell
 from tests.engine.docker import Docker
 from tests.engine.images import BASE, build
-from tests.engine.observer import LONG_AGO, plant
+from tests.engine.observer import LONG_AGO, delete_by_hand, plant
 from tests.engine.patience import at_rest
 from tests.engine.test_areas import du
 
@@ -100,13 +99,11 @@ def test_each_figure_is_the_fall_of_du(crowded: Docker, order: tuple[str, ...], 
 
 
 def delete_orphans(survey: Survey) -> None:
-    """By hand, with their short names."""
+    """All of them."""
     report = store_report(survey.report())
     assert report.ownership is not None
     for name in report.ownership.of(Owner.ORPHAN):
-        directory = Path(report.store.directory_root, name)
-        (directory.parent / "l" / (directory / "link").read_text()).unlink()
-        shutil.rmtree(directory)
+        delete_by_hand(Path(report.store.directory_root, name))
 
 
 def settled(root: Path) -> int:
