@@ -51,11 +51,19 @@ class Docker(Server):
         return self._given_data_root or self.root / "data"
 
     def _clean_up(self) -> None:
-        # Most containers here ignore the signal that asks them to end, and the engine would give each ten seconds.
         with contextlib.suppress(OSError, http.client.HTTPException, ProcessError):
-            for container in self.api("/containers/json"):
-                self.api(f"/containers/{container['Id']}/kill", method="POST")
+            self._kill_containers()
         super()._clean_up()
+
+    def shut_down(self) -> None:
+        """End containers, then the daemon, without waiting for what does not want to end."""
+        self._kill_containers()
+        self.stop()
+
+    def _kill_containers(self) -> None:
+        # Most containers here ignore the signal that asks them to end, and the engine would give each ten seconds.
+        for container in self.api("/containers/json"):
+            self.api(f"/containers/{container['Id']}/kill", method="POST")
 
     def _run(self) -> Daemon:
         remapping = self._remapping()

@@ -1,15 +1,16 @@
-"""A random life of an engine, the same for the same seed: built, tagged, run, written to, stopped, removed."""
+"""A random life of an engine, the same for the same seed: built, tagged, run, written to, removed, started again."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.engine.docker import Docker
+from tests.engine.docker import Docker, Registry
 from tests.engine.images import BASE, archive, build
 from tests.engine.processes import ProcessError
 
 NAMES = [f"image{number}" for number in range(6)]
 """Few, so that a name is often taken from one image and given to another."""
+NAMELESS = "without a name"
 MOST_CONTAINERS = 8
 
 
@@ -19,10 +20,14 @@ class Life:
 
     docker: Docker
     random: Random
+    registry: Registry | None = None
+    """Where images can be pushed to and pulled from, should there be one."""
     tags: list[str] = field(default_factory=list)
     """The names that images have now."""
     containers: dict[str, str] = field(default_factory=dict)
     """Name to state: created, running, paused or exited."""
+    pushed: list[str] = field(default_factory=list)
+    """What can be pulled, by tag and by digest."""
     made: int = 0
     """How many things were made: their names count on."""
     story: list[str] = field(default_factory=list)
@@ -45,7 +50,7 @@ class Life:
         names = {
             tag.removesuffix(":latest") for image in self.docker.api("/images/json") for tag in image["RepoTags"] or ()
         }
-        self.tags = sorted(names.intersection(NAMES))
+        self.tags = sorted(names.intersection((*NAMES, *self.pushed)))
         listed = self.docker.api("/containers/json?all=1")
         self.containers = dict(sorted((listing["Names"][0][1:], listing["State"]) for listing in listed))
 
@@ -56,6 +61,10 @@ class Life:
     def some(self, *states: str) -> str:
         """The name of a container in one of the states."""
         return self.random.choice(self.in_state(*states))
+
+    def name(self) -> str:
+        """A name for an image; now and then none."""
+        return self.random.choice([*NAMES, ""])
 
     def number(self) -> int:
         """The next number."""
@@ -74,20 +83,20 @@ def _build(life: Life) -> str:
         f"LABEL number={number}",
     ]
     dockerfile = "\n".join([f"FROM {base}" if base else BASE, *life.random.sample(steps, life.random.randrange(1, 4))])
-    tag = life.random.choice(NAMES)
+    tag = life.name()
     build(life.docker, dockerfile, tag=tag, files={"data": bytes([number % 256]) * 5000}, buildkit=buildkit)
-    return f"build {tag} from {base or 'busybox'} by {'BuildKit' if buildkit else 'the classic builder'}"
+    return f"build {tag or NAMELESS} from {base or 'busybox'} by {'BuildKit' if buildkit else 'the classic builder'}"
 
 
 def _import(life: Life) -> str:
-    number, tag = life.number(), life.random.choice(NAMES)
+    number, tag = life.number(), life.name()
     # With a shell, so that what is made from it can run.
     dockerfile = f"{BASE}\nRUN echo {number} > /srv/imported"
     source = life.docker.cli("create", build(life.docker, dockerfile), "sh")
     life.docker.cli("export", f"--output={life.docker.root}/export.tar", source)
     life.docker.cli("rm", source)
-    life.docker.cli("import", f"{life.docker.root}/export.tar", tag)
-    return f"import {tag}"
+    life.docker.cli("import", f"{life.docker.root}/export.tar", *filter(None, [tag]))
+    return f"import {tag or NAMELESS}"
 
 
 def _load(life: Life) -> str:
@@ -99,12 +108,29 @@ def _load(life: Life) -> str:
 
 
 def _commit(life: Life) -> str:
-    container, tag = life.some("created", "running", "exited"), life.random.choice(NAMES)
+    container, tag = life.some("created", "running", "exited"), life.name()
     image = life.docker.api(f"/containers/{container}/json")["Image"]
     if image not in {listed["Id"] for listed in life.docker.api("/images/json?all=1")}:
         return f"leave {container} alone: the engine commits no container whose image was removed"
-    life.docker.cli("commit", container, tag)
-    return f"commit {container} as {tag}"
+    life.docker.cli("commit", container, *filter(None, [tag]))
+    return f"commit {container} as {tag or NAMELESS}"
+
+
+def _push(life: Life) -> str:
+    tag = life.random.choice([tag for tag in life.tags if tag in NAMES])
+    assert life.registry is not None
+    name = f"{life.registry.address}/{tag}"
+    life.docker.cli("tag", tag, name)
+    life.docker.cli("push", "--quiet", name)
+    digests = life.docker.api(f"/images/{name}/json")["RepoDigests"]
+    life.pushed += [name, *(digest for digest in digests if digest.startswith(f"{name}@"))]
+    return f"push {name}"
+
+
+def _pull(life: Life) -> str:
+    name = life.random.choice(life.pushed)
+    life.docker.cli("pull", "--quiet", name)
+    return f"pull {name}"
 
 
 def _tag(life: Life) -> str:
@@ -137,6 +163,12 @@ def _run(life: Life) -> str:
     name, tag = f"container{life.number()}", life.random.choice(life.tags)
     life.docker.cli("run", "--detach", f"--name={name}", *_options(life), tag, "sleep", "86400")
     return f"run {name} from {tag}"
+
+
+def _run_and_remove(life: Life) -> str:
+    tag, script = life.random.choice(life.tags), "rm -rf /srv/old; echo > /written"
+    life.docker.cli("run", "--rm", *_options(life), tag, "sh", "-c", script)
+    return f"run {tag} to its end, with --rm"
 
 
 def _options(life: Life) -> list[str]:
@@ -196,6 +228,19 @@ def _change(*command: str, states: tuple[str, ...]) -> Callable[[Life], str]:
     return act
 
 
+def _rename(life: Life) -> str:
+    old, new = life.random.choice(list(life.containers)), f"container{life.number()}"
+    life.docker.cli("rename", old, new)
+    return f"rename {old} to {new}"
+
+
+def _restart(life: Life) -> str:
+    end, how = life.random.choice([(life.docker.shut_down, "a shutdown"), (life.docker.kill, "a power cut")])
+    end()
+    life.docker.start()
+    return f"the engine, started again after {how}"
+
+
 def _remove(life: Life) -> str:
     name = life.random.choice(list(life.containers))
     life.docker.cli("rm", "--force", *life.random.choice([(), ("--volumes",)]), name)
@@ -220,6 +265,10 @@ def _has_image_and_room(life: Life) -> bool:
     return bool(life.tags) and len(life.containers) < MOST_CONTAINERS
 
 
+def _has_image_to_push(life: Life) -> bool:
+    return life.registry is not None and any(tag in NAMES for tag in life.tags)
+
+
 def _has(*states: str) -> Callable[[Life], bool]:
     return lambda life: bool(life.in_state(*states))
 
@@ -230,17 +279,24 @@ _ACTS: list[tuple[Callable[[Life], str], int, Callable[[Life], bool]]] = [
     (_load, 3, _has_image),
     (_commit, 6, _has("created", "running", "exited")),
     (_tag, 6, _has_image),
+    (_push, 3, _has_image_to_push),
+    (_pull, 4, lambda life: bool(life.pushed)),
     (_untag, 6, _has_image),
     (_remove_image, 3, _has_image),
     (_create, 4, _has_image_and_room),
-    (_run, 14, _has_image_and_room),
+    (_run, 13, _has_image_and_room),
+    (_run_and_remove, 2, _has_image_and_room),
     (_write, 30, _has("running")),
     (_copy, 4, _has("created", "running", "exited")),
     (_change("stop", "--time=0", states=("running",)), 5, _has("running")),
+    (_change("kill", states=("running",)), 1, _has("running")),
     (_change("start", states=("created", "exited")), 6, _has("created", "exited")),
     (_change("pause", states=("running",)), 3, _has("running")),
     (_change("unpause", states=("paused",)), 3, _has("paused")),
+    (_rename, 2, lambda life: bool(life.containers)),
     (_remove, 6, lambda life: bool(life.containers)),
+    # Not every kernel ends what is paused.
+    (_restart, 2, lambda life: not life.in_state("paused")),
     (_prune, 3, _has_image),
 ]
 """What can be done, how often, and when."""

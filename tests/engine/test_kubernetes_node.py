@@ -1,13 +1,15 @@
 """A node's containerd: what ``ctr`` says of namespace ``k8s.io``, and what the whole report says."""
 
+import contextlib
 import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import pytest
 
@@ -29,6 +31,8 @@ from tests.stack.monitoring import exporter, fetch, wait_for
 
 READINGS = int(os.environ.get("LAYERSTORE_READINGS", "1500"))
 MOST_CONTAINERS = 6
+NAMESPACES = ("k8s.io", "default")
+"""The other one's store shares directories and content with Kubernetes', and speaks for all while that has none."""
 NAMES = [f"docker.io/library/image:{number}" for number in range(4)]
 SCRIPTS = (
     "/bin/busybox dd if=/dev/urandom of=/data/{number} bs=1k count={size}",
@@ -36,6 +40,16 @@ SCRIPTS = (
     "/bin/busybox truncate -s 100M /sparse",
     "/bin/busybox mkdir -p /many/a/b/c; /bin/busybox ln -f /bin/busybox /many/linked",
 )
+
+
+class Named(NamedTuple):
+    """An image, a container or a snapshot."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}:{self.name}"
 
 
 @pytest.fixture
@@ -55,75 +69,108 @@ class Life:
 
     containerd: Containerd
     random: Random
-    images: list[str] = field(default_factory=list)
-    containers: list[str] = field(default_factory=list)
+    images: list[Named] = field(default_factory=list)
+    containers: list[Named] = field(default_factory=list)
+    loose: list[Named] = field(default_factory=list)
+    """Snapshots that belong to no container and to no image."""
     made: int = 0
     story: list[str] = field(default_factory=list)
 
     def step(self) -> None:
         """Do one thing, at random."""
-        acts = [self.pull, self.restart]
+        acts = {self.pull: 3, self.restart: 1}
         if self.images:
-            acts += [self.tag, self.remove_image]
+            acts |= {self.tag: 2, self.remove_image: 3}
         if self.images and len(self.containers) < MOST_CONTAINERS:
-            acts += [self.run, self.run]
+            acts |= {self.run: 4, self.prepare: 1}
         if self.containers:
-            acts += [self.write, self.write, self.write, self.remove]
-        self.story.append(self.random.choice(acts)())
+            acts |= {self.write: 6, self.end: 1, self.remove: 2}
+        if self.loose:
+            acts |= {self.drop: 1}
+        (act,) = self.random.choices(list(acts), list(acts.values()))
+        self.story.append(act())
 
     def pull(self) -> str:
-        name = self.random.choice(NAMES)
-        self.made += 1
-        self.containerd.ctr("image", "import", "-", stdin=tarball(name)[0])
-        self.images = sorted({*self.images, name})
-        return f"import {name}"
+        made, unpacked = self._named(), self.random.random() < 0.8
+        options = [] if unpacked else ["--no-unpack"]
+        self._ctr(made, "image", "import", *options, "-", stdin=tarball(made.name)[0])
+        self.images = sorted({*self.images, made})
+        return f"import {made} {' '.join(options)}"
 
     def run(self) -> str:
-        self.made += 1
-        name = f"container{self.made}"
-        start(self.containerd, self.random.choice(self.images), name)
-        self.containers.append(name)
-        return f"run {name}"
+        image = self.random.choice(self.images)
+        made = Named(image.namespace, f"container{self._number()}")
+        start(self.containerd, image.name, made.name, namespace=made.namespace)
+        self.containers.append(made)
+        return f"run {made} from {image}"
+
+    def prepare(self) -> str:
+        """A snapshot as a build or a debugger makes one; ``ctr`` keeps it from being collected."""
+        image = self.random.choice(self.images)
+        parents = [row[0] for row in self.containerd.rows("snapshot", "ls", namespace=image.namespace)]
+        parents = [key for key in parents if key == tarball(image.name)[1]]
+        made = Named(image.namespace, f"loose{self._number()}")
+        self._ctr(made, "snapshot", "prepare", made.name, *parents)
+        self.loose.append(made)
+        return f"prepare {made} on {parents}"
+
+    def drop(self) -> str:
+        gone = self.loose.pop(self.random.randrange(len(self.loose)))
+        self._ctr(gone, "snapshot", "rm", gone.name)
+        return f"remove snapshot {gone}"
 
     def tag(self) -> str:
-        old, new = self.random.choice(self.images), self.random.choice(NAMES)
-        self.containerd.ctr("image", "tag", "--force", old, new)
-        self.images = sorted({*self.images, new})
+        old = self.random.choice(self.images)
+        # With the same name, it would be without one for a moment, and could be collected in it.
+        new = self.random.choice([name for name in NAMES if name != old.name])
+        self._ctr(old, "image", "tag", "--force", old.name, new)
+        self.images = sorted({*self.images, Named(old.namespace, new)})
         return f"tag {old} {new}"
 
     def write(self) -> str:
-        name = self.random.choice(self.containers)
-        self.made += 1
-        script = self.random.choice(SCRIPTS).format(number=self.made, size=self.random.randrange(300))
+        container, number = self.random.choice(self.containers), self._number()
+        script = self.random.choice(SCRIPTS).format(number=number, size=self.random.randrange(300))
+        command = ("/bin/busybox", "sh", "-c", f"{script}; true")
         try:
-            self.containerd.ctr(
-                "task", "exec", "--exec-id", f"exec{self.made}", name, "/bin/busybox", "sh", "-c", f"{script}; true"
-            )
-        except ProcessError as error:  # the container's task went with a restart
-            return f"{name} does not run: {str(error)[-80:]}"
-        return f"in {name}: {script}"
+            self._ctr(container, "task", "exec", "--exec-id", f"exec{number}", container.name, *command)
+        except ProcessError as error:  # its task went with a restart
+            return f"{container} does not run: {str(error)[-80:]}"
+        return f"in {container}: {script}"
+
+    def end(self) -> str:
+        """What ran in it; the container stays."""
+        container = self.random.choice(self.containers)
+        with contextlib.suppress(ProcessError):
+            self._ctr(container, "task", "rm", "--force", container.name)
+        return f"end {container}"
 
     def remove(self) -> str:
-        name = self.containers.pop(self.random.randrange(len(self.containers)))
-        for command in (("task", "rm", "--force"), ("container", "rm")):
-            try:
-                self.containerd.ctr(*command, name)
-            except ProcessError:
-                if command[0] == "container":
-                    raise
-        return f"remove {name}"
+        container = self.containers.pop(self.random.randrange(len(self.containers)))
+        with contextlib.suppress(ProcessError):
+            self._ctr(container, "task", "rm", "--force", container.name)
+        self._ctr(container, "container", "rm", container.name)
+        return f"remove {container}"
 
     def remove_image(self) -> str:
-        name = self.images.pop(self.random.randrange(len(self.images)))
-        self.containerd.ctr("image", "rm", "--sync", name)
-        return f"remove image {name}"
+        image = self.images.pop(self.random.randrange(len(self.images)))
+        options = self.random.choice([("--sync",), ()])
+        self._ctr(image, "image", "rm", *options, image.name)
+        return f"remove image {image} {' '.join(options)}"
 
     def restart(self) -> str:
-        if self.made % 5:
-            return "nothing"
         self.containerd.stop()
         self.containerd.start()
         return "restart"
+
+    def _named(self) -> Named:
+        return Named(self.random.choice(NAMESPACES), self.random.choice(NAMES))
+
+    def _number(self) -> int:
+        self.made += 1
+        return self.made
+
+    def _ctr(self, of: Named, *args: str, stdin: bytes = b"") -> str:
+        return self.containerd.ctr(*args, namespace=of.namespace, stdin=stdin)
 
 
 def agree(containerd: Containerd, survey: Survey) -> Counter[str]:
@@ -135,38 +182,58 @@ def agree(containerd: Containerd, survey: Survey) -> Counter[str]:
 def _compare(containerd: Containerd, survey: Survey) -> Counter[str]:
     report = survey.whole_report()
     assert problems_of(report) == Counter()
-    images = set(containerd.ctr("image", "ls", "--quiet").split())
-    rows = {row[0]: row for row in containerd.rows("snapshot", "ls")}
-    if not images and not rows:
-        assert report.stores == ()
-        return Counter()
-    found = store_report(report, "containerd/k8s.io")
+    compared: Counter[str] = Counter()
+    for namespace in NAMESPACES:
+        images = set(containerd.ctr("image", "ls", "--quiet", namespace=namespace).split())
+        rows = {row[0]: row for row in containerd.rows("snapshot", "ls", namespace=namespace)}
+        usage = {row[0]: int(row[1]) for row in containerd.rows("snapshot", "usage", "-b", namespace=namespace)}
+        containers = set(containerd.ctr("container", "ls", "--quiet", namespace=namespace).split())
+        name = f"containerd/{namespace}"
+        assert bool(images or rows) == (name in {store.store.name for store in report.stores})
+        if images or rows:
+            _compare_store(store_report(report, name), images, rows, usage, containers)
+        compared += Counter(images=len(images), snapshots=len(rows), uppers=len(containers))
+    if report.stores:
+        _adds_up(containerd, report)
+    return compared
+
+
+def _compare_store(
+    found: StoreReport,
+    images: set[str],
+    rows: Mapping[str, Sequence[str]],
+    usage: Mapping[str, int],
+    containers: set[str],
+) -> None:
     store = found.store
     assert images == {reference_name(reference) for reference in store.references if reference.tag}
-    usage = {row[0]: int(row[1]) for row in containerd.rows("snapshot", "usage", "-b")}
 
-    committed = {key: (row[1] if len(row) == 3 else None) for key, row in rows.items() if row[-1] == "Committed"}
+    parents = {key: (row[1] if len(row) == 3 else None) for key, row in rows.items()}
+    committed = {key: parent for key, parent in parents.items() if rows[key][-1] == "Committed"}
     assert committed == {layer.chain_id: layer.parent for layer in store.layers.values()}
     assert {key: usage[key] for key in committed} == {layer.chain_id: layer.size for layer in store.layers.values()}
     assert {ChainID(key): usage[key] for key in committed} == found.layer_allocated
 
-    active = {key: row[1] for key, row in rows.items() if row[-1] == "Active"}
-    assert active == {mount.name: mount.parent for mount in store.mounts.values()}
-    assert set(containerd.ctr("container", "ls", "--quiet").split()) == set(store.containers)
-    assert {key: usage[key] for key in active} == {name: upper.usage.allocated for name, upper in found.uppers.items()}
-    _adds_up(containerd, report, found)
-    return Counter(images=len(images), snapshots=len(rows), uppers=len(found.uppers))
-
-
-def _adds_up(containerd: Containerd, report: Report, found: StoreReport) -> None:
-    assert sum(sum(store.areas.values()) for store in report.stores) == du(containerd.data_root)
-    assert found.ownership is not None
-    owned = found.ownership.allocated(found.directory_allocated)
-    assert sum(owned.values()) == du(found.store.directory_root)
+    others = {key: parent for key, parent in parents.items() if key not in committed}
+    assert others == {mount.name: mount.parent for mount in store.mounts.values()}
+    assert containers == set(store.containers)
+    assert {key: usage[key] for key in containers} == {
+        name: upper.usage.allocated for name, upper in found.uppers.items()
+    }
     for name in found.uppers:
-        upper = found.store.upper_of(name)
+        upper = store.upper_of(name)
         assert upper is not None
-        assert found.uppers[name].usage.allocated == du(found.store.diff_path(upper))
+        assert found.uppers[name].usage.allocated == du(store.diff_path(upper))
+
+
+def _adds_up(containerd: Containerd, report: Report) -> None:
+    """What one namespace's store has of the directories, and of the root, and what the other one's has."""
+    assert sum(sum(store.areas.values()) for store in report.stores) == du(containerd.data_root)
+    owned = 0
+    for store in report.stores:
+        assert store.ownership is not None
+        owned += sum(store.ownership.allocated(store.directory_allocated).values())
+    assert owned == du(containerd.snapshotter / "snapshots")
 
 
 def test_every_step_of_a_random_life(containerd: Containerd, tell: Tell) -> None:

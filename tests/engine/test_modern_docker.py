@@ -13,7 +13,7 @@ from exporter.account.reclaim import Kind
 from exporter.survey import Survey
 from tests.engine.agreement import problems_of, store_report, survey_of, told_by_engine
 from tests.engine.conftest import Tell
-from tests.engine.docker import Docker
+from tests.engine.docker import Docker, Registry
 from tests.engine.images import BASE, build
 from tests.engine.lives import after_each_step, random_life
 from tests.engine.modern import ModernDocker, unpacked
@@ -44,7 +44,7 @@ def docker(distribution: Path) -> Iterator[ModernDocker]:
         yield daemon
 
 
-def test_every_step_of_a_random_life(docker: ModernDocker, tell: Tell) -> None:
+def test_every_step_of_a_random_life(docker: ModernDocker, registry: Registry, tell: Tell) -> None:
     """From the very beginning, and after each step of a random sequence, images, names, states and sizes are the
     engine's, as documented; everything adds up to ``du``, and nothing is wrong.
 
@@ -52,7 +52,7 @@ def test_every_step_of_a_random_life(docker: ModernDocker, tell: Tell) -> None:
     """
     survey = survey_of(docker)
     with random_life(tell) as (random, story):
-        life = Life(docker=docker, random=random, story=story)
+        life = Life(docker=docker, random=random, registry=registry, story=story)
         tell(after_each_step(life.step, lambda: agree(docker, survey), steps=15))
 
 
