@@ -21,6 +21,7 @@ Source: proc(5), mount_namespaces(7); Linux ``fs/overlayfs/params.c``, ``include
 (``PROC_PID_INIT_INO``); moby ``daemon/graphdriver/overlay2/overlay.go``.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,6 +34,8 @@ _LISTS = frozenset({"lowerdir", "lowerdir+", "datadir+"})
 _SINGLE = frozenset({"upperdir", "workdir"})
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"
+_GONE = frozenset({errno.ENOENT, errno.ESRCH, errno.EINVAL})
+"""What opening the list of a process says that has ended, the last of them while its parent did not take notice."""
 _PROPAGATED = ("shared:", "master:")
 _MOUNT_POINT, _OPTIONAL = 4, 6
 """Which of the fields of a line are the mount point, and the first of those that may be there."""
@@ -86,12 +89,15 @@ def read_overlays(proc: str, *, root: str, engines: Sequence[int] = ()) -> Overl
     """
     tables: dict[str, str] = {}
     unreadable: list[tuple[str, OSError]] = []
+    gone: set[str] = set()
     for process in ("self", "1", *map(str, engines)):
         path = f"{proc}/{process}/mountinfo"
         try:
             with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:  # noqa: PTH123
                 tables[process] = file.read()
         except OSError as error:
+            if error.errno in _GONE:
+                gone.add(process)
             if process == "self":
                 unreadable.append((path, error))
     names, short_names, paths = set[str](), set[str](), set[str]()
@@ -109,7 +115,7 @@ def read_overlays(proc: str, *, root: str, engines: Sequence[int] = ()) -> Overl
         names=frozenset(names),
         short_names=frozenset(short_names),
         paths=frozenset(paths),
-        seen=_are_seen(tables, proc, root, engines),
+        seen=_are_seen(tables, proc, root, [engine for engine in engines if str(engine) not in gone]),
         unreadable=tuple(unreadable),
     )
 

@@ -95,11 +95,14 @@ def test_on_the_host(tmp_path: Path) -> None:
 
 def test_an_engine_that_can_be_seen(tmp_path: Path) -> None:
     """Its own list settles it. If that cannot be read, the engine may mount where nobody else sees it; and where
-    several could be the engine, those of all of them are needed."""
+    several could be the engine, those of all of them are needed, but for one that has ended meanwhile."""
     place = proc(tmp_path, p77=MOUNT, p1=MOUNT, namespace=OTHER)
+    (tmp_path / "78/mountinfo").mkdir(parents=True)
     assert seen(read_overlays(place, root=ROOT, engines=[77]))
     assert not seen(read_overlays(place, root=ROOT, engines=[78]))
     assert not seen(read_overlays(place, root=ROOT, engines=[77, 78]))
+    assert seen(read_overlays(place, root=ROOT, engines=[77, 79]))
+    assert not seen(read_overlays(place, root=ROOT, engines=[79]))
 
 
 def test_a_container_that_the_root_is_mounted_into(tmp_path: Path) -> None:
