@@ -17,10 +17,10 @@ class Advice:
 
 
 STORELESS = (
-    "there is neither image/<driver> nor a containerd with images below it: the engine was never started on it, or "
-    "keeps its images in a containerd whose root is to be named with --path.containerd-root"
+    "there is neither image/<driver> nor a containerd's namespace with images: the engine was never started on it or "
+    "has none yet, or keeps them elsewhere; name that root with --path.docker-root or --path.containerd-root"
 )
-"""What it means that one of Docker's roots has no store."""
+"""What it means that a root has no store."""
 
 _RESTORE = "restore the file from a backup of the engine's root, with the engine stopped"
 

@@ -251,6 +251,6 @@ class Catalog:
     problems: tuple[Problem, ...] = ()
     """Problems that belong to no store: a root's configuration that cannot be read."""
     storeless: tuple[str, ...] = ()
-    """Docker's roots that could be read and have no store."""
+    """Roots that could be read and have no store; of containerds those that are expected to have one."""
     vanished: int = 0
     """Records that were listed and gone when opened: normal beside a working engine."""

@@ -32,6 +32,8 @@ _ROOT_FLAGS = ("--data-root", "--graph", "-g")
 _LOOK_EVERY = 8
 """Times that it is asked between two looks at all processes, where none was the engine's: an engine that cannot be seen
 stays so, and one that is started later leaves its sign in the root."""
+_ENDED = frozenset("ZX")
+"""The first of the fields after the name in ``/proc/<pid>/stat`` where only its parent has yet to hear of its end."""
 _STARTED = 19
 """Which of the fields after the name in ``/proc/<pid>/stat`` is the time of the start, counted from 0."""
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
@@ -153,9 +155,11 @@ class EngineClock:
             return []
 
     def _ticks(self, pid: int) -> int | None:
-        """When a process was started, in clock ticks since the boot; None where it has ended."""
+        """When a process was started, in clock ticks since the boot; None where it has ended, waited for or not."""
         # The name, in parentheses, may hold anything.
         fields = self._text(pid, "stat").rpartition(")")[2].split()
+        if fields and fields[0] in _ENDED:
+            return None
         return int(fields[_STARTED]) if len(fields) > _STARTED and fields[_STARTED].isdecimal() else None
 
     def _text(self, *parts: int | str) -> str:

@@ -54,7 +54,7 @@ class Scanner:
             *self._read(places, scan),
             *self._containerds.stores(lambda root: root in in_use.values(), scan),
         ]
-        storeless = self._storeless(found, users, scan)
+        storeless = (*self._storeless(found, users, scan), *self._idle_containerds(containerds, stores))
         scan.problems += (
             Problem(kind=ProblemKind.UNREADABLE_RECORD, path=str(error.filename), reason=reason_of(error))
             for error in lost
@@ -125,6 +125,15 @@ class Scanner:
         for root in storeless:
             _miss_store(root, scan, used=root.path in self._used)
         return tuple(root.path for root in storeless)
+
+    def _idle_containerds(self, found: Sequence[ContainerdRoot], stores: Sequence[Store]) -> Iterator[str]:
+        """containerd's roots that have no store, where somebody named them or nothing else has one: mostly it runs
+        containers for a Docker that keeps its images elsewhere."""
+        kept = {store.places.containerd for store in stores if store.places is not None}
+        readable = {root.path for root in found}
+        for root in self.roots:
+            if root.engine == CONTAINERD and root.path in readable - kept and not (root.followed and stores):
+                yield root.path
 
     def _in_use(
         self, docker: Root, users: Mapping[str, Sequence[ContainerdRoot]], places: Sequence[Location]

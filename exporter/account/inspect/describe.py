@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from exporter.account.inspect.index import StoreIndex, made_by
 from exporter.account.inspect.views import DirectoryView, ImageView, LayerMatch, LayerView
 from exporter.account.sharing import chain
-from exporter.store.catalog import Layout, Store
-from exporter.store.entries import CacheID, ChainID, DiffID, Image, ImageID
+from exporter.store.catalog import Layout, Source, Store
+from exporter.store.entries import CacheID, ChainID, DiffID, Directory, Image, ImageID
 
 
 def directory_view(index: StoreIndex, name: CacheID) -> DirectoryView:
@@ -22,14 +22,18 @@ def directory_view(index: StoreIndex, name: CacheID) -> DirectoryView:
         short_name_leads_here=index.store.directory_called(link) == name if link else None,
         lower=None if directory is None else directory.lower,
         committed=None if directory is None else directory.committed,
-        mounted=None if directory is None else directory.has_merged or _is_overlaid(store, name),
+        mounted=None if directory is None else _is_mounted(store, directory),
         modified=None if directory is None else directory.modified,
     )
 
 
-def _is_overlaid(store: Store, name: CacheID) -> bool:
-    """Whether an overlay mount uses a snapshotter's directory, which itself tells nothing of that."""
-    return store.layout is Layout.SNAPSHOTTER and name in store.overlaid
+def _is_mounted(store: Store, directory: Directory) -> bool:
+    """Whether an overlay mount uses it. A graph driver's has ``merged`` then, which an engine that was killed leaves
+    behind; it alone tells where mounts cannot be seen, and in a sample, where nothing is mounted."""
+    is_overlaid = directory.name in store.overlaid
+    if store.layout is Layout.SNAPSHOTTER:
+        return is_overlaid
+    return directory.has_merged and (is_overlaid or store.engine == "sample" or Source.OVERLAYS in store.unread)
 
 
 def layer_view(index: StoreIndex, chain_id: ChainID, *, of: Image | None = None) -> LayerView:

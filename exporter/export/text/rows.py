@@ -143,7 +143,7 @@ class Glance:
     taken_at: float
     stores: tuple[StoreRow, ...]
     storeless: tuple[str, ...]
-    """Docker's roots that could be read and have no store."""
+    """Roots that could be read and have no store."""
     containers: tuple[ContainerRow, ...]
     """Most allocated first; those that were not measured last."""
     layers: tuple[LayerRow, ...]

@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 from exporter.store.boltfile import Limits
 from exporter.store.boltrecords import Contents
 from exporter.store.buildkit import BuildCache, BuildCacheReader
-from exporter.store.catalog import Problem, Store
+from exporter.store.catalog import Problem, ProblemKind, Store
 from exporter.store.containerd.build import Gone, Namesake, Reading, build_store
 from exporter.store.containerd.containers import StatusReader
 from exporter.store.containerd.content import ConfigurationReader, configurations_named
@@ -30,7 +30,7 @@ from exporter.store.containers import ContainerReader
 from exporter.store.engine import BACKING_DEVICE, EngineClock, boot_time
 from exporter.store.imageconfig import Configuration
 from exporter.store.overlays import Overlays, read_overlays
-from exporter.store.records import Folder, Scan, modified
+from exporter.store.records import NO_FILE, Folder, Scan, modified
 
 T = TypeVar("T")
 
@@ -77,6 +77,10 @@ class ContainerdReader:
         metadata = self._metadata.read(root.metadata)
         database = f"{snapshotter}/metadata.db"
         rows = self._rows.read(database)
+        if not metadata.found and (rows.value or directories):
+            metadata = _lost(root.metadata, metadata)
+        if not rows.found and any(space.snapshots.get(MEASURABLE) for space in metadata.value.namespaces.values()):
+            rows = _lost(database, rows)
         cache = self._cache.read_records(cache_database(root.docker, MEASURABLE)) if root.docker else BuildCache()
         scan.problems += (*metadata.problems, *rows.problems, *cache.problems)
         started = self._started(root)
@@ -167,6 +171,12 @@ class ContainerdReader:
         for path, error in overlays.unreadable:
             scan.unreadable(path, error)
         return overlays
+
+
+def _lost(path: str, contents: Contents[T]) -> Contents[T]:
+    """A database that is not there, though what is there needs it."""
+    problem = Problem(kind=ProblemKind.MISSING_RECORD, path=path, reason=NO_FILE)
+    return dataclasses.replace(contents, complete=False, problems=(problem,))
 
 
 class _Latest(Generic[T]):

@@ -62,6 +62,8 @@ class Records:
         self.uppers: dict[ContainerID, Upper] = {}
         self.logs: dict[ContainerID, int] = {}
         self.problems: list[Problem] = []
+        self.overlaid: set[CacheID] = set()
+        """The directories that the kernel has mounted."""
 
     def layer(self, size: int | None, *, parent: ChainID | None = None, files: str | None = None) -> ChainID:
         """A layer of these *files* (by default of files of its own), with its directory; the one that is there already,
@@ -98,6 +100,8 @@ class Records:
             modified=MOMENT,
         )
         self.short_links[link] = f"../{name}/diff"
+        if mounted:
+            self.overlaid.add(name)
 
     def image(
         self,
@@ -198,6 +202,7 @@ class Records:
             mounts=dict(self.mounts),
             directories=dict(self.directories),
             short_links=dict(self.short_links),
+            overlaid=frozenset(self.overlaid),
             problems=tuple(self.problems),
         )
 

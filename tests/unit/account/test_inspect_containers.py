@@ -7,7 +7,7 @@ import pytest
 from exporter.account.inspect.find import find
 from exporter.account.inspect.views import ContainerFiles, ContainerView, Entry, EntryKind, ImageName
 from exporter.measure.usage import Usage
-from exporter.store.catalog import Store
+from exporter.store.catalog import Source, Store
 from exporter.store.entries import ContainerID, ContainerState, MountPoint
 from tests.unit.account.records import MOMENT, ROOT, Records
 
@@ -77,6 +77,17 @@ def test_merged_is_there_while_mounted(records: Records, state: ContainerState, 
     container = records.container(records.image(records.layer(1), tags=["app:1"]), name="web", state=state)
     view = container_of(records, "web")
     assert (view.merged, view.mounted) == (f"{ROOT}/overlay2/{records.mounts[container].mount_id}/merged", mounted)
+
+
+@pytest.mark.parametrize("unread", [frozenset(), frozenset({Source.OVERLAYS})])
+def test_merged_that_an_engine_left_behind(records: Records, unread: frozenset[Source]) -> None:
+    """After a power cut the directory is there and nothing is mounted; where mounts cannot be seen it alone tells."""
+    records.container(records.image(records.layer(1), tags=["app:1"]), name="web")
+    records.overlaid.clear()
+    report = replace(records.report(), store=replace(records.store(), unread=unread))
+    (match,) = find([report], "web").matches
+    assert isinstance(match.subject, ContainerView)
+    assert match.subject.mounted == bool(unread)
 
 
 def test_a_container_without_a_mount_has_neither_upper_nor_init(records: Records) -> None:

@@ -127,6 +127,7 @@ def test_the_writable_layer_of_a_builders_step(records: Records) -> None:
 def test_a_mounted_step_is_not_left_over(records: Records) -> None:
     """Whatever its age, what is mounted is in use; so it is where ``merged`` is there and mounts cannot be seen."""
     upper = records.mount(digest("step"), None, mounted=True)
+    records.overlaid.clear()
     assert (Owner.LEAKED_MOUNT, None) == verdict(store_of(records), upper)
     assert (Owner.IN_FLIGHT, Doubt.STEP) == verdict(store_of(records, overlaid=frozenset({upper})), upper)
     assert (Owner.IN_FLIGHT, Doubt.STEP) == verdict(store_of(records, unread=frozenset({Source.OVERLAYS})), upper)
@@ -349,6 +350,7 @@ def test_running_containers_whose_mounts_are_not_seen(records: Records) -> None:
     """Where containers run and none of them is mounted, mounts cannot be seen, and there is no orphan."""
     image = next(iter(records.images))
     ran = [records.container(image, name=name, state=ContainerState.RUNNING) for name in ("a", "b")]
+    records.overlaid.clear()
     unseen = store_of(records)
     seen = store_of(records, overlaid=frozenset({CacheID(str(records.mounts[ran[0]].mount_id))}))
     assert (Owner.SUSPECT, Doubt.UNREAD) == verdict(unseen)

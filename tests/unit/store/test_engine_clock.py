@@ -26,12 +26,12 @@ class Machine:
         self.now = NOW
         self.clock = EngineClock(proc=str(self.proc), booted=lambda: self.now - UPTIME, now=lambda: self.now)
 
-    def process(self, pid: int, after: float, *arguments: str, name: str = "dockerd") -> None:
+    def process(self, pid: int, after: float, *arguments: str, name: str = "dockerd", state: str = "S") -> None:
         place = self.proc / str(pid)
         place.mkdir(exist_ok=True)
         (place / "comm").write_text(f"{name}\n")
         (place / "cmdline").write_text("\0".join(["dockerd", *arguments]) + "\0")
-        fields = ["S", *["0"] * 18, str(int(after * TICKS)), "0"]
+        fields = [state, *["0"] * 18, str(int(after * TICKS)), "0"]
         (place / "stat").write_text(f"{pid} (a ) name) {' '.join(fields)}\n")
 
     def end(self, pid: int) -> None:
@@ -90,6 +90,15 @@ def test_an_engine_that_ended(machine: Machine) -> None:
     assert BOOTED + 100 == machine.started()
     machine.end(7)
     assert BOOTED + 101 == machine.started()
+
+
+@pytest.mark.parametrize("state", ["Z", "X"])
+def test_an_engine_whose_end_nobody_waited_for(machine: Machine, state: str) -> None:
+    """It is as good as gone, though the kernel still lists it: its mounts, for one, cannot be read any more."""
+    machine.process(7, 100.0)
+    assert BOOTED + 100 == machine.started()
+    machine.process(7, 100.0, state=state)
+    assert (machine.started(), machine.clock.processes(str(machine.root))) == (None, ())
 
 
 def test_a_clock_that_is_set_forward(machine: Machine) -> None:

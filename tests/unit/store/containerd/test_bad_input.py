@@ -65,6 +65,21 @@ def test_a_database_that_is_none(tmp_path: Path) -> None:
     assert {Owner.ORPHAN, Owner.IMAGE_LAYER, Owner.CONTAINER_UPPER} <= ownership.untold
 
 
+def test_a_database_that_was_deleted(tmp_path: Path) -> None:
+    """It is one problem, however much in the other one, and on the disk, goes with it."""
+    builder = kubernetes(tmp_path)
+    builder.database.unlink()
+    store = found(tmp_path)
+    assert short(tmp_path, store.problems) == [
+        ("missing_record", f"io.containerd.snapshotter.v1.{MEASURABLE}/metadata.db")
+    ]
+    assert Owner.ORPHAN in classify(store, now=time.time()).untold
+    builder.write()
+    builder.metadata.unlink()
+    catalog = scan(containerd=tmp_path)
+    assert (catalog.stores, short(tmp_path, catalog.problems)) == ((), [("missing_record", META)])
+
+
 def test_a_parent_that_is_missing(tmp_path: Path) -> None:
     """It is the layer's problem; the image that needs it is not told of as well, and there is no orphan figure."""
     builder = kubernetes(tmp_path)

@@ -25,7 +25,7 @@ from tests.unit.store.containerd.hosts import (
     store_of,
     write_container,
 )
-from tests.unit.store.hosts import NO_CONFIG
+from tests.unit.store.hosts import LATER, NO_CONFIG
 
 
 def stores(*, docker: Path | None = None, containerd: Path | None = None, config: str = NO_CONFIG) -> dict[str, bool]:
@@ -133,6 +133,23 @@ def test_a_node_needs_no_docker(tmp_path: Path) -> None:
     assert (beside.problems, beside.storeless) == ((), ())
     assert (scanner.scan(time.time()).problems, scanner.lost) == ((), ())
     assert scan(docker=tmp_path / "docker").storeless == (f"{tmp_path}/docker",)
+
+
+@pytest.mark.parametrize(
+    ("followed", "images_elsewhere", "told"), [(True, True, 0), (True, False, 1), (False, True, 1)]
+)
+def test_a_containerd_that_has_nothing(tmp_path: Path, followed: bool, images_elsewhere: bool, told: int) -> None:
+    """Most that nobody named run containers for a Docker that has its images elsewhere, which is worth no word; any
+    other is named, and is no problem."""
+    ContainerdRootBuilder(tmp_path / "containerd").write()
+    root = Root(path=str(tmp_path / "containerd"), engine=CONTAINERD, followed=followed)
+    if images_elsewhere:
+        StoreBuilder(tmp_path / "docker", seed=1)
+    known = roots(docker=tmp_path / "docker") if images_elsewhere else []
+
+    found = Scanner([*known, root], daemon_config=NO_CONFIG, proc=QUIET_PROC).scan(time.time() + LATER)
+
+    assert (found.storeless, found.problems) == ((root.path,) * told, ())
 
 
 def daemon(tmp_path: Path) -> str:
