@@ -41,7 +41,8 @@ test: $(VENV)/.developed  ## run all checks and tests; what needs an engine that
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest $(or $(ARGS),--numprocesses=auto tests/unit tests/property)
-	$(if $(ARGS),,$(BIN)/pytest tests/service tests/engine tests/stack)
+	$(if $(ARGS),,$(BIN)/pytest --numprocesses=auto --maxprocesses=2 --dist=loadfile tests/engine)
+	$(if $(ARGS),,$(BIN)/pytest tests/service tests/stack)
 
 lint: $(VENV)/.developed  ## style and types only
 	$(BIN)/ruff check .

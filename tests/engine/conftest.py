@@ -20,7 +20,7 @@ pytest.register_assert_rewrite(
     )
 )
 
-_COMPARED = pytest.StashKey[dict[str, Counter[str]]]()
+_COMPARED = "compared"
 
 Tell = Callable[[Counter[str]], None]
 """Takes the counts of what a test has compared, for the summary at the end."""
@@ -80,18 +80,30 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tell(request: pytest.FixtureRequest) -> Tell:
     """Adds to the summary what the test has compared."""
 
+    # What goes with a test's report reaches the summary from every process that tests are run in, if it is plain.
+    compared: dict[str, int] = {}
+    request.node.user_properties.append((_COMPARED, compared))
+
     def add(counts: Counter[str]) -> None:
-        compared = request.config.stash.setdefault(_COMPARED, {})
-        compared.setdefault(request.node.name, Counter()).update(counts)
+        compared.update(Counter(compared) + counts)
 
     return add
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was compared with the engine, test by test: a green line does not tell how much stood behind it."""
-    compared = config.stash.get(_COMPARED, {})
-    if compared:
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
+    told = [(report.nodeid, dict(report.user_properties)[_COMPARED]) for report in reports if _tells(report)]
+    if told:
         terminalreporter.section("compared with the engine")
-    for test, counts in compared.items():
+    for test, counts in sorted(told):
         figures = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in sorted(counts.items()) if count)
-        terminalreporter.write_line(f"{test}: {figures}")
+        terminalreporter.write_line(f"{test.rpartition('::')[2]}: {figures}")
+
+
+def _tells(report: object) -> bool:
+    return (
+        isinstance(report, pytest.TestReport)
+        and report.when == "call"
+        and bool(dict(report.user_properties).get(_COMPARED))
+    )
