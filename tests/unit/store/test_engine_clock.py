@@ -101,6 +101,14 @@ def test_an_engine_whose_end_nobody_waited_for(machine: Machine, state: str) -> 
     assert (machine.started(), machine.clock.processes(str(machine.root))) == (None, ())
 
 
+def test_an_engine_that_is_about_to_end(machine: Machine) -> None:
+    """It has lost its command line already, so nobody can tell whose engine it was: it may have been another one's."""
+    machine.process(7, 200.0, f"--data-root={machine.root}")
+    machine.process(8, 100.0)
+    (machine.proc / "8" / "cmdline").write_text("")
+    assert (machine.started(), machine.clock.processes(str(machine.root))) == (BOOTED + 200, (7,))
+
+
 def test_a_clock_that_is_set_forward(machine: Machine) -> None:
     """What the engine made before is older by the clock than its start is then: the start by the old clock holds."""
     machine.process(7, 100.0)
