@@ -144,8 +144,8 @@ class EngineClock:
                     yield pid, ticks
 
     def _may_use(self, root: str, pid: int) -> bool:
-        """Whether an engine that was started as *pid* may use *root*, or a directory in it for remapped users. A process
-        that has no command line any more is about to end."""
+        """Whether an engine that was started as *pid* may use *root*, or a directory in it for remapped users. One
+        without a command line is about to end."""
         told = self._text(pid, "cmdline")
         named = next(_values(told.split("\0"), self._flags), None)
         return bool(told) and (named is None or os.path.normpath(named) in {root, os.path.dirname(root)})
