@@ -9,12 +9,13 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
 
 from exporter import __version__, settings
 from exporter.export.listen import ListenError
 from exporter.export.webconfig.errors import WebConfigError
 from exporter.store.containerd.roots import containerd_roots
-from exporter.store.detect import Root, default_root, roots
+from exporter.store.detect import Root, default_root, is_unused, roots
 
 DONE, NO, UNUSABLE = 0, 1, 2
 
@@ -30,6 +31,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     name = arguments.pop(0) if arguments and arguments[0] in _COMMANDS else "serve"
     options, run, _ = _COMMANDS[name]
     parser = _parser(name)
+    if name == "serve" and arguments and arguments[0].isalpha() and arguments[0] not in _COMMANDS:
+        parser.error(f"{arguments[0]!r} is no command: write one of {', '.join(_COMMANDS)}")
     if name == "inspect":
         parser.add_argument("what", metavar="X", help=_WHAT)
     options(parser, variables)
@@ -50,9 +53,16 @@ _WHAT = (
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong in a sentence; all flags before it would hide it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(UNUSABLE, f"{self.prog}: {message}\n{self.prog} --help tells all flags and commands.\n")
+
+
 def _parser(command: str) -> argparse.ArgumentParser:
     lines = "\n".join(f"  {name:<9}{summary}" for name, (_, _, summary) in _COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"layerstore-exporter {command}" if command != "serve" else "layerstore-exporter",
         description=_COMMANDS[command][2],
         epilog=f"commands:\n{lines}\n\nlayerstore-exporter COMMAND --help tells the flags of each.",
@@ -118,6 +128,8 @@ def _serve(namespace: argparse.Namespace, environ: Mapping[str, str]) -> int:
     try:
         # A service that is started before its engine waits for it; with a sample at hand nobody wants to wait.
         named = all_roots(namespace, environ, wait=not namespace.sample_fallback)
+        if namespace.sample_fallback:
+            check_used(named)
     except UnusableRoot as error:
         if not namespace.sample_fallback:
             raise
@@ -263,6 +275,12 @@ def check_root(path: str, flag: str = "", what: str = "Docker's root directory")
         raise UnusableRoot(f"{path} cannot be read by this user: permission denied. {advice}.") from None
     except OSError as error:
         raise UnusableRoot(f"{path} cannot be read: {error.strerror}. Is its filesystem in order?") from None
+
+
+def check_used(named: Sequence[Root]) -> None:
+    """Raise UnusableRoot where no engine has ever been started on any of these."""
+    if all(map(is_unused, named)):
+        raise UnusableRoot(f"{named[0].path} holds nothing: no engine has been started on it.")
 
 
 Options = Callable[[argparse.ArgumentParser, Mapping[str, str]], None]

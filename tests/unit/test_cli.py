@@ -123,7 +123,7 @@ class TestFlags:
         ("arguments", "told"),
         [
             (["--no.such-flag"], "unrecognized arguments: --no.such-flag"),
-            (["frobnicate"], "unrecognized arguments: frobnicate"),
+            (["frobnicate"], "'frobnicate' is no command: write one of serve, demo, report, inspect, check, health"),
             (["report", "surplus"], "unrecognized arguments: surplus"),
             (["--scan.interval", "soon"], "'soon' is no duration"),
             (["--scan.interval", "0"], "'0' is no duration"),
@@ -140,13 +140,15 @@ class TestFlags:
         ],
     )
     def test_a_wrong_flag(self, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
-        """Exit code 2, with what is wrong and how the command is used."""
+        """Exit code 2, with what is wrong and where to read on."""
         with pytest.raises(SystemExit) as ended:
             cli.main(arguments, {})
         shown = capsys.readouterr().err
         assert ended.value.code == 2
         assert told in shown
-        assert shown.startswith("usage: layerstore-exporter")
+        assert shown.startswith("layerstore-exporter")
+        assert shown.endswith(" --help tells all flags and commands.\n")
+        assert shown.count("\n") == 2
 
     @pytest.mark.parametrize(
         ("variable", "told"),
@@ -179,6 +181,22 @@ class TestFlags:
             f"layerstore-exporter: {config}: tls_server_config.cert_fil: that key is not known"
         )
         assert done.stderr.count("\n") == 1
+
+    def test_a_sample_where_no_engine_was_started(self, tmp_path: Path) -> None:
+        """An empty root has as little to show as a missing one: a sample is served instead, and that is said."""
+        (tmp_path / "docker/containers").mkdir(parents=True)
+        config = tmp_path / "config.toml"
+        config.write_text(f'root = "{tmp_path}/none"\n')
+        done = run(
+            [
+                "--sample-fallback",
+                f"--path.docker-root={tmp_path}/docker",
+                f"--path.containerd-config={config}",
+                "--web.listen-address=:notaport",
+            ]
+        )
+        assert done.stderr.startswith(f"layerstore-exporter: {tmp_path}/docker holds nothing: no engine")
+        assert "SAMPLE" in done.stderr
 
     def test_the_version(self) -> None:
         """The exporter's own, and Python's."""
