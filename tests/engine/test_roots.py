@@ -3,6 +3,8 @@
 import os
 from collections import Counter
 
+from exporter.account.owners import Owner
+from exporter.account.reclaim import Kind
 from exporter.store.detect import Root
 from exporter.survey import Survey
 from tests.engine.agreement import problems_of, store_report, survey_of, told_by_engine, told_by_report
@@ -69,3 +71,30 @@ def test_a_store_that_a_switch_of_drivers_left_behind(own_docker: Docker) -> Non
         assert old.ownership is not None
         assert du(own_docker.data_root / "overlay2") == sum(old.ownership.allocated(old.directory_allocated).values())
         assert du(own_docker.data_root) == sum((*old.areas.values(), *new.areas.values()))
+
+
+def test_an_engine_that_has_nothing(own_docker: Docker) -> None:
+    """Just installed and never used, pruned of all it had, or stopped then: all figures are known, nothing is wrong,
+    and nothing could be freed."""
+    survey = survey_of(own_docker)
+    assert_nothing_is_there(survey, own_docker)
+
+    build(own_docker, BASE, tag="unwanted")
+    own_docker.cli("create", "--network=none", "unwanted", "true")
+    own_docker.cli("system", "prune", "--all", "--force")
+    assert_nothing_is_there(survey, own_docker)
+
+    own_docker.stop()
+    assert_nothing_is_there(survey, own_docker)
+
+
+def assert_nothing_is_there(survey: Survey, docker: Docker) -> None:
+    os.sync()
+    report = survey.whole_report()
+    store = store_report(report)
+    assert problems_of(report) == Counter()
+    assert store.ownership is not None
+    counts = store.ownership.counts()
+    assert ({*counts}, {owner for owner, count in counts.items() if count}) == ({*Owner}, {Owner.INTERNAL})
+    assert store.reclaimable == {kind.value: 0 for kind in Kind}
+    assert du(docker.data_root) == sum(store.areas.values())
