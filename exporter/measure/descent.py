@@ -13,6 +13,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -39,7 +40,7 @@ def is_shortage(error: OSError) -> bool:
 class Descent:
     """Where a walk stands in one tree. A context manager: leaving it closes every descriptor."""
 
-    __slots__ = ("_flags", "_inodes", "_open", "device", "fd", "top")
+    __slots__ = ("_flags", "_inodes", "_open", "device", "fd", "is_torn", "top")
 
     def __init__(self, path: str) -> None:
         """Open the top directory.
@@ -61,6 +62,8 @@ class Descent:
         self.device = self.top.st_dev
         self._inodes = [self.top.st_ino]
         self._open = [self.fd]
+        self.is_torn = False
+        """Whether the tree was moved around the descent, so that some of it was given up."""
 
     @property
     def depth(self) -> int:
@@ -100,28 +103,37 @@ class Descent:
                 return status
         return None
 
-    def leave(self) -> int:
-        """Go up to the parent directory and return the depth arrived at: less than the parent's if the tree was
-        moved."""
-        inodes, opened = self._inodes, self._open
-        inodes.pop()
-        left = opened.pop()
+    def leave(self, pace: Callable[[int], None]) -> int:
+        """Go up to the parent directory; where the tree was moved, further up, to the innermost that is held open.
+
+        Where the way up costs system calls it may be long, too: *pace* is told, so that it rests and ends like the way
+        down.
+
+        Returns:
+            How many directories were given up, the parent among them; 0 where the descent stands in the parent now.
+        """
+        self._inodes.pop()
+        left = self._open.pop()
+        is_held = len(self._inodes) <= HELD
         try:
-            if len(inodes) > HELD:
-                self._climb(left)
+            given_up = 0 if is_held else self._climb(left)
         finally:
             os.close(left)
-        self.fd = opened[-1]
-        return self.depth
+        self.fd = self._open[-1]
+        if not is_held:
+            pace(0)
+        return given_up
 
-    def _climb(self, left: int) -> None:
+    def _climb(self, left: int) -> int:
         """Open the parent again that was closed; where it is another one now, give up all that is not held open."""
-        inodes = self._inodes
         parent = self._parent(left)
-        if parent is None:
-            del inodes[HELD:]
-        else:
+        if parent is not None:
             self._open.append(parent)
+            return 0
+        self.is_torn = True
+        given_up = len(self._inodes) - HELD
+        del self._inodes[HELD:]
+        return given_up
 
     def _parent(self, left: int) -> int | None:
         try:

@@ -2,11 +2,12 @@
 
 import errno
 import heapq
+import math
 import os
 import stat
 
 from exporter.measure.bound import Bound
-from exporter.measure.descent import HELD, Descent, is_gone
+from exporter.measure.descent import Descent, is_gone
 from exporter.measure.growers import Growers
 from exporter.measure.listing import BATCH, BLOCK, NEVER, Found, look
 from exporter.measure.table import Directory, Linked, Table
@@ -18,6 +19,8 @@ _TICK = 2.0
 _HOT_FILES = 8
 _HOT_BLOCKS = (1 << 20) // BLOCK
 """Files below 1 MiB are not remembered by name: nobody asks who they are, and there may be very many."""
+_MOST_HOT_NAMES = 1000
+"""In one tree. A file may have a great many names, so that its size does not keep their number small."""
 
 
 class TableFullError(Exception):
@@ -54,8 +57,8 @@ class OnePass:
     """One pass, quick or full."""
 
     __slots__ = (
-        "_bound", "_descent", "_growers", "_has_recent", "_hot", "_is_torn", "_levels", "_linked", "_links", "_missed",
-        "_now", "_recent", "_room", "_seen", "_stale", "_table", "allowance", "has_stale", "refreshed",
+        "_bound", "_descent", "_growers", "_has_recent", "_hot", "_levels", "_linked", "_linked_since", "_links",
+        "_missed", "_now", "_recent", "_room", "_seen", "_stale", "_table", "allowance", "has_stale", "refreshed",
     )  # fmt: skip
 
     def __init__(
@@ -101,12 +104,12 @@ class OnePass:
         """Entries of directories that were read only because they were stale."""
         self.has_stale = False
         """Whether the allowance was too small for all."""
-        self._is_torn = False
-        """Whether the tree was moved away around the pass, and some of it was not come by."""
         self._levels: list[_Level] = []
         self._hot: list[tuple[int, str]] = []
         self._has_recent = False
         self._linked: dict[int, Linked] = {}
+        # A pass that reads everything meets all names, but for those of files that get them meanwhile.
+        self._linked_since = now - _TICK if allowance == NEVER else -math.inf
         self._links: dict[int, int] = {}
         self._missed = Found()
 
@@ -138,7 +141,7 @@ class OnePass:
             links=self._table.links,
             vanished=self._missed.vanished,
             unreadable=self._missed.unreadable,
-            cut=cut or self._is_torn,
+            cut=cut or self._descent.is_torn,
         )
 
     def _skim(self, names: list[str], branches: int) -> None:
@@ -219,12 +222,7 @@ class OnePass:
             self._offer(left.grown, left.name, is_directory=True)
         if not self._levels:
             return
-        depth = self._descent.leave()
-        if depth >= HELD:
-            # The way up costs system calls there too, and may be long: it rests and ends like the way down.
-            self._bound(0)
-        while len(self._levels) > depth + 1:
-            self._is_torn = True
+        for _ in range(self._descent.leave(self._bound)):
             self._missed.vanished += len(self._levels.pop().names)
         parent = self._levels[-1]
         parent.grown += left.grown
@@ -236,7 +234,7 @@ class OnePass:
         hot_files = {file: blocks for blocks, file in heapq.nlargest(_HOT_FILES, self._hot)}
         new = Directory(
             changed=status.st_ctime_ns,
-            is_hot=self._has_recent or found.unreadable > 0 or status.st_ctime > self._now - _TICK,
+            is_hot=self._is_hot(status, found),
             children=tuple(found.names),
             size=found.size,
             blocks=found.blocks + status.st_blocks,
@@ -246,7 +244,8 @@ class OnePass:
         )
         if self._links:
             new.links = self._links
-        if hot_files:
+        kept = 0 if known is None else len(known.hot_files)
+        if hot_files and self._table.hot_names - kept + len(hot_files) <= _MOST_HOT_NAMES:
             new.hot_files = hot_files
         grown = self._table.put(status.st_ino, new, self._linked)
         level = _Level(name, new)
@@ -257,6 +256,14 @@ class OnePass:
             level.largest = max(level.largest, file_grown)
             self._offer(file_grown, name, file, is_directory=False)
         return level
+
+    def _is_hot(self, status: os.stat_result, found: Found) -> bool:
+        return (
+            self._has_recent
+            or found.unreadable > 0
+            or status.st_ctime > self._now - _TICK
+            or any(self._linked[inode].is_new and self._table.may_be_stray(inode) for inode in self._links)
+        )
 
     def _list(self, known: int) -> Found:
         """List the directory, of which so many names are kept already."""
@@ -304,6 +311,7 @@ class OnePass:
                 blocks=status.st_blocks,
                 links=status.st_nlink,
                 is_whiteout=stat.S_ISCHR(status.st_mode) and status.st_rdev == 0,
+                is_new=status.st_ctime >= self._linked_since,
                 seen=self._seen,
             )
         return False

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from exporter.measure.backlog import MOST, Backlog, Listing
 from exporter.measure.bound import Bound, OutgrownError, honest_limit
-from exporter.measure.descent import HELD, Descent, is_gone
+from exporter.measure.descent import Descent, is_gone
 from exporter.measure.inodes import InodeSet
 from exporter.measure.listing import BLOCK, Entries, Found, Pace, unhurried
 from exporter.measure.usage import Usage
@@ -112,8 +112,7 @@ class _Level(Listing, Generic[P]):
 
 class _Walk(Generic[P]):
     __slots__ = (
-        "_backlog", "_bound", "_deepest", "_descent", "_is_torn", "_levels", "_linked", "_part_of", "_parts",
-        "_visited",
+        "_backlog", "_bound", "_deepest", "_descent", "_levels", "_linked", "_part_of", "_parts", "_visited",
     )  # fmt: skip
 
     def __init__(
@@ -129,7 +128,6 @@ class _Walk(Generic[P]):
         self._bound = bound
         self._part_of = part_of
         self._deepest = deepest
-        self._is_torn = False
         self._parts: dict[P, _Part] = {}
         self._levels: list[_Level[P]] = []
         self._linked = InodeSet()
@@ -158,7 +156,7 @@ class _Walk(Generic[P]):
             usage={key: part.usage for key, part in self._parts.items()},
             vanished=sum(part.found.vanished for part in self._parts.values()),
             unreadable=sum(part.found.unreadable for part in self._parts.values()),
-            cut=cut or self._backlog.is_cut or self._is_torn,
+            cut=cut or self._backlog.is_cut or self._descent.is_torn,
         )
 
     def _part(self, key: P) -> _Part:
@@ -204,13 +202,8 @@ class _Walk(Generic[P]):
         left = self._levels.pop()
         if not self._levels:
             return
-        depth = self._descent.leave()
-        if depth >= HELD:
-            # The way up costs system calls there too, and may be long: it rests and ends like the way down.
-            self._bound(0)
-        while len(self._levels) > depth + 1:
+        for _ in range(self._descent.leave(self._bound)):
             lost = self._levels.pop()
-            self._is_torn = True
             self._part(left.part).found.vanished += len(lost.names)
             self._backlog.kept -= len(lost.names)
 

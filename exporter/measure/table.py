@@ -59,34 +59,62 @@ class Linked:
     """Names that the filesystem counts, wherever they are."""
     is_whiteout: bool
     """Overlayfs gives all whiteouts of a mount one inode, which has a name in the work directory too."""
+    is_new: bool
+    """Whether it may have got its names since another of them was read."""
     seen: int
     """The last pass that came by."""
     names: int = 0
     """Names found in the tree."""
 
+    @property
+    def lacks_names(self) -> bool:
+        """Whether it has names that were not found."""
+        return self.names < self.links and not self.is_whiteout
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Stray:
+    """What counts twice of a file: it got a further name, and where it had the first it still counts as one of one
+    name, because that directory did not change."""
+
+    size: int
+    blocks: int
+    since: int
+    """The pass that found the further name."""
+
 
 class Table:
     """The records of one tree, and their running sums."""
 
-    __slots__ = ("_blocks", "_files", "_newly_linked", "_records", "_size", "directories", "ledger", "linked")
+    __slots__ = (
+        "_blocks", "_files", "_newly_linked", "_records", "_size", "_strays", "directories", "hot_names", "ledger",
+        "linked",
+    )  # fmt: skip
 
     def __init__(self, ledger: Ledger) -> None:
         """*ledger* is told of every name that is kept."""
         self.ledger = ledger
         self.directories: dict[int, Directory] = {}
         """By inode number: a directory that is renamed or moved stays what it is."""
+        self.hot_names = 0
+        """Names of hot files that the records keep."""
         self.linked: dict[int, Linked] = {}
         self._size = 0
         self._blocks = 0
         self._files = 0
         self._records = 1
         self._newly_linked: set[int] = set()
+        self._strays: dict[int, Stray] = {}
 
     @property
     def usage(self) -> Usage:
         """The whole tree's use of the disk."""
-        inodes = self._files + len(self.linked) + len(self.directories)
-        return Usage(size=self._size, allocated=self._blocks * BLOCK, inodes=inodes)
+        twice = self._strays.values()
+        return Usage(
+            size=self._size - sum(stray.size for stray in twice),
+            allocated=(self._blocks - sum(stray.blocks for stray in twice)) * BLOCK,
+            inodes=self._files + len(self.linked) + len(self.directories) - len(twice),
+        )
 
     @property
     def weight(self) -> int:
@@ -126,20 +154,35 @@ class Table:
         """Begin anew to note which inodes turn out to have several names."""
         self._newly_linked.clear()
 
-    @property
-    def has_stray_names(self) -> bool:
-        """Whether an inode turned out in this pass to have several names, and not all of them were found.
+    def may_be_stray(self, inode: int) -> bool:
+        """Whether a file with several names may still count elsewhere as one of one name: whoever holds a name of it
+        has to be read in each pass, to see whether it still has the others."""
+        return inode not in self.linked or inode in self._newly_linked or inode in self._strays
 
-        Then the others may lie in directories that were read before, when the inode had one name: there it is counted
-        once too often until they are read again.
+    def settle(self, number: int, *, read_since: int) -> None:
+        """Take off what counts twice, at the end of pass *number* of which nothing was missed.
+
+        Of a file that turned out in this pass to have several names, and of which not all were found, another one lies
+        in a directory that was read when it was the only one: there the file counts once too often until that is read
+        again. That is over, too, once every directory was read since by a pass from *read_since* on: then what lacks
+        has its place outside of the tree.
         """
-        newly = (self.linked[inode] for inode in self._newly_linked if inode in self.linked)
-        return any(file.names < file.links and not file.is_whiteout for file in newly)
+        linked = self.linked
+        for inode in self._newly_linked:
+            file = linked.get(inode)
+            if file is not None:
+                self._strays[inode] = Stray(size=file.size, blocks=file.blocks, since=number)
+        self._strays = {
+            inode: stray
+            for inode, stray in self._strays.items()
+            if stray.since >= read_since and inode in linked and linked[inode].lacks_names
+        }
 
     def _add(self, directory: Directory, sign: int) -> None:
         self._size += sign * directory.size
         self._blocks += sign * directory.blocks
         self._files += sign * directory.files
+        self.hot_names += sign * len(directory.hot_files)
         records = sign * directory.weight
         self._records += records
         self.ledger.held += records
@@ -147,7 +190,8 @@ class Table:
     def _name(self, inode: int, names: int, latest: Linked) -> None:
         known = self.linked.get(inode)
         if known is None:
-            self._newly_linked.add(inode)
+            if latest.is_new:
+                self._newly_linked.add(inode)
         else:
             latest.names = known.names
             self._size -= known.size
@@ -163,6 +207,7 @@ class Table:
             file.names -= names
             if not file.names:
                 del self.linked[inode]
+                self._strays.pop(inode, None)
                 self._size -= file.size
                 self._blocks -= file.blocks
 

@@ -32,9 +32,6 @@ MAX_DIRECTORIES = 200_000
 HOT_FOR = 120.0
 """Longer than the kernel keeps written data back, so that a hot file's blocks have settled before it rests."""
 
-CHEAP = 100_000
-"""Inodes that a full pass reads in less than a second."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
@@ -59,8 +56,8 @@ class Tracker:
     """One tree, measured again and again."""
 
     __slots__ = (
-        "_allowance", "_began", "_cheap", "_clock", "_cycle", "_cycle_began", "_hot_for", "_is_cycle_done", "_is_sound",
-        "_ledger", "_max_directories", "_number", "_path", "_read_since", "_table", "full_only",
+        "_allowance", "_began", "_clock", "_cycle", "_cycle_began", "_hot_for", "_is_cycle_done", "_is_sound",
+        "_is_whole", "_ledger", "_max_directories", "_number", "_path", "_read_since", "_table", "full_only",
     )  # fmt: skip
 
     def __init__(
@@ -70,7 +67,6 @@ class Tracker:
         clock: Callable[[], float],
         max_directories: int = MAX_DIRECTORIES,
         hot_for: float = HOT_FOR,
-        cheap: int = CHEAP,
         ledger: Ledger | None = None,
     ) -> None:
         """Track the tree at ``path``.
@@ -80,14 +76,12 @@ class Tracker:
             clock: Unix seconds, by the clock that the filesystem stamps changes with.
             max_directories: Records kept at most.
             hot_for: Seconds after its last change in which every pass looks at a file.
-            cheap: Inodes up to which a quick pass becomes a full one where only that is exact.
             ledger: Shared by trackers that may keep only so much together.
         """
         self._path = path
         self._clock = clock
         self._max_directories = max_directories
         self._hot_for = hot_for
-        self._cheap = cheap
         self._ledger = ledger or Ledger()
         self._table = Table(self._ledger)
         self._number = 0
@@ -95,6 +89,8 @@ class Tracker:
         """When the last pass began that came by everything."""
         self._is_sound = False
         """Whether that was the last one."""
+        self._is_whole = False
+        """Whether nothing was missed by the last one."""
         self._cycle = 0
         """What was last read by an earlier pass than this is still to be read."""
         self._cycle_began = math.inf
@@ -110,21 +106,22 @@ class Tracker:
         """Records kept now."""
         return self._table.weight
 
+    @property
+    def hot_names(self) -> int:
+        """Names of files in use that are kept to tell who grew."""
+        return self._table.hot_names
+
     def forget(self) -> None:
         """Keep nothing more: the next pass begins anew."""
         self._table.leave()
         self._table = Table(self._ledger)
-        self._is_sound = False
+        self._is_sound = self._is_whole = False
 
     def _is_too_large(self, names: int) -> bool:
         return names > self._max_directories or self._ledger.is_exceeded(names, more=names)
 
     def quick(self, *, full_period: float = math.inf, pace: Pace = unhurried) -> Pass:
         """Measure what may have changed since the last pass.
-
-        Where it finds a further name of a file that had one, and the old name in no place that it read, the file counts
-        twice until the old one's directory is read: in a small tree at once, which makes it a full pass, in a large one
-        in the course of the next ``full_period``.
 
         Args:
             full_period: Seconds in which to read everything once, a part in each pass.
@@ -140,18 +137,12 @@ class Tracker:
             # The clock was set back: what changes now would count as rested, and the period would not end for long.
             return self._full(pace, Growers())
         if self._is_cycle_done and now - self._cycle_began >= full_period:
-            self._begin_cycle(now, number=self._number + 1)
+            self._begin_cycle(now)
         if not self._is_cycle_done:
             inodes = self._table.usage.inodes
             self._allowance += inodes * min(1.0, max(0.0, now - self._began) / full_period)
         growers = Growers()
-        done = self._track(pace, growers, now, int(self._allowance))
-        if done is not None and self._table.has_stray_names:
-            if done.walked.usage.inodes > self._cheap:
-                self._begin_cycle(now, number=self._number)
-                return done
-            done = None
-        return done or self._full(pace, growers)
+        return self._track(pace, growers, now, int(self._allowance)) or self._full(pace, growers)
 
     def full(self, *, pace: Pace = unhurried) -> Pass:
         """Measure everything; arguments and errors as for `quick`."""
@@ -160,7 +151,7 @@ class Tracker:
     def _full(self, pace: Pace, growers: Growers) -> Pass:
         now = self._clock()
         if not self.full_only:
-            self._begin_cycle(now, number=self._number + 1)
+            self._begin_cycle(now)
             done = self._track(pace, growers, now, NEVER)
             if done is not None:
                 return done
@@ -185,9 +176,9 @@ class Tracker:
 
     def _track(self, pace: Pace, growers: Growers, now: float, allowance: int) -> Pass | None:
         """Do one pass on the table; None where the table outgrew its limit, and was given up."""
-        # What was there before the first pass is no growth.
-        offered = growers if self._table.directories else Growers()
-        self._is_sound = False
+        # What was there before the first pass is no growth, nor is what the last one missed.
+        offered = growers if self._is_whole else Growers()
+        self._is_sound = self._is_whole = False
         self._number += 1
         self._table.begin_pass()
         cut = False
@@ -213,8 +204,9 @@ class Tracker:
                 self.forget()
                 self.full_only = True
                 return None
+        self._table.sweep(self._number)
         if not cut:
-            self._finish(run, now)
+            self._finish(run, now, is_torn=descent.is_torn)
         return Pass(
             walked=run.result(cut=cut),
             full=allowance == NEVER,
@@ -225,18 +217,19 @@ class Tracker:
             growers=growers.ranked(),
         )
 
-    def _finish(self, run: OnePass, now: float) -> None:
-        self._table.sweep(self._number)
+    def _finish(self, run: OnePass, now: float, *, is_torn: bool) -> None:
         self._is_sound = True
+        self._is_whole = not is_torn
         self._began = now
         self._allowance -= run.refreshed
-        if not run.has_stale:
+        if not run.has_stale and not is_torn:
             self._is_cycle_done = True
             self._read_since = self._cycle_began
+        self._table.settle(self._number, read_since=self._cycle if self._is_cycle_done else 0)
 
-    def _begin_cycle(self, now: float, *, number: int) -> None:
-        """From pass ``number`` on, read everything once."""
-        self._cycle = number
+    def _begin_cycle(self, now: float) -> None:
+        """From the next pass on, read everything once."""
+        self._cycle = self._number + 1
         self._cycle_began = now
         self._is_cycle_done = False
         self._allowance = 0.0

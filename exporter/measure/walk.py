@@ -109,7 +109,7 @@ class Walk:
             links=self._links,
             vanished=found.vanished,
             unreadable=found.unreadable,
-            cut=self._cut or self._backlog.is_cut,
+            cut=self._cut or self._backlog.is_cut or self._descent.is_torn,
         )
 
     def run(self, part: Part | None = None) -> None:
@@ -195,13 +195,8 @@ class Walk:
         self._levels.pop()
         if not self._levels:
             return
-        depth = self._descent.leave()
-        if depth >= HELD:
-            # The way up costs system calls there too, and may be long: it rests and ends like the way down.
-            self._bound(0)
-        while len(self._levels) > depth + 1:
+        for _ in range(self._descent.leave(self._bound)):
             lost = self._levels.pop()
-            self._cut = True
             self._found.vanished += len(lost.names)
             self._backlog.kept -= len(lost.names)
 

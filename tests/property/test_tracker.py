@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 import time
+from math import inf
 from pathlib import Path
 
 from hypothesis import settings
@@ -163,16 +164,25 @@ class Rested(Tree):
     """No file counts as changed lately."""
 
     ahead = 1000.0
+    period = inf
 
     def quick(self) -> None:
-        quick, fresh = self.tracker.quick().walked.usage, measure(str(self.top)).usage
+        self.ahead += 10.0
+        quick = self.tracker.quick(full_period=self.period).walked.usage
+        fresh = measure(str(self.top)).usage
         assert fresh.inodes == quick.inodes
         assert abs(fresh.size - quick.size) <= self.unseen
         if not self.unseen:
             assert fresh == quick
 
 
-LIVES = settings(max_examples=25, stateful_step_count=30, deadline=None)
+LIVES = settings(max_examples=20, stateful_step_count=30, deadline=None)
+
+
+class InParts(Rested):
+    """Besides, everything is read in the course of a few passes."""
+
+    period = 50.0
 
 
 class TestBusy(Busy.TestCase):  # type: ignore[valid-type,misc]
@@ -183,5 +193,11 @@ class TestBusy(Busy.TestCase):  # type: ignore[valid-type,misc]
 
 class TestRested(Rested.TestCase):  # type: ignore[valid-type,misc]
     """Among rested files, a quick pass misses no more than what was changed in place since the last full pass."""
+
+    settings = LIVES
+
+
+class TestInParts(InParts.TestCase):  # type: ignore[valid-type,misc]
+    """However much of what rested is read again in between."""
 
     settings = LIVES

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.measure.trees import remove
+from exporter.measure.tracker import Tracker
+from tests.unit.measure.trees import Ahead, remove
 
 
 @pytest.fixture
@@ -23,3 +24,13 @@ def top(root: Path) -> Path:
     path = root / "diff"
     path.mkdir()
     return path
+
+
+@pytest.fixture
+def clock() -> Ahead:
+    return Ahead()
+
+
+@pytest.fixture
+def tracker(top: Path, clock: Ahead) -> Tracker:
+    return Tracker(str(top), clock=clock)

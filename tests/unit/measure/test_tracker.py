@@ -1,7 +1,6 @@
 """What the two passes of a tracker see, what they cost, and who grew."""
 
 import os
-import stat
 import time
 from pathlib import Path
 
@@ -13,48 +12,7 @@ from exporter.measure.ledger import LEAST, Ledger
 from exporter.measure.listing import BATCH
 from exporter.measure.tracker import HOT_FOR, Tracker
 from exporter.measure.walk import measure
-from tests.requirements import required_root
-from tests.unit.measure.trees import by_system, descriptors, make_deep, remove
-
-MIB = 1 << 20
-
-
-class Ahead:
-    """A clock that can be put forward, so that files rest without a test waiting for it."""
-
-    def __init__(self) -> None:
-        self.seconds = 10 * HOT_FOR
-
-    def __call__(self) -> float:
-        return time.time() + self.seconds
-
-
-@pytest.fixture
-def clock() -> Ahead:
-    return Ahead()
-
-
-@pytest.fixture
-def tracker(top: Path, clock: Ahead) -> Tracker:
-    return Tracker(str(top), clock=clock)
-
-
-def fill(top: Path, *, directories: int, files: int) -> None:
-    for directory in range(directories):
-        (top / f"directory{directory}").mkdir()
-        for file in range(files):
-            (top / f"directory{directory}" / f"file{file}").write_bytes(b"x" * 100)
-    settle()
-
-
-def settle() -> None:
-    """Let a tick of the kernel's clock pass: what comes later has another time of change."""
-    time.sleep(0.012)
-
-
-def grow(path: Path, size: int) -> None:
-    with path.open("ab") as file:
-        file.write(b"x" * size)
+from tests.unit.measure.trees import MIB, Ahead, by_system, descriptors, fill, grow, make_deep, remove, settle
 
 
 def test_the_first_pass_is_full(top: Path, tracker: Tracker) -> None:
@@ -108,7 +66,7 @@ def test_a_file_in_use_stays_hot_however_seldom_passes_come(top: Path, tracker: 
 
 def test_a_clock_that_is_set_back_hides_nothing(top: Path, clock: Ahead) -> None:
     """Files that rest are read again at once, and not when the clock has caught up with what it showed before."""
-    tracker = Tracker(str(top), clock=clock, cheap=0)
+    tracker = Tracker(str(top), clock=clock)
     fill(top, directories=10, files=100)
     tracker.full()
     grow(top / "directory0" / "file0", 10_000)
@@ -183,41 +141,6 @@ def test_one_large_directory_does_not_fill_every_pass(top: Path, tracker: Tracke
     assert 2 <= sum(refreshed) <= 3
 
 
-def test_a_further_name_of_a_rested_file_is_not_counted_again(top: Path, tracker: Tracker) -> None:
-    """The directory of the old name is unchanged, so the quick pass becomes a full one."""
-    fill(top, directories=3, files=3)
-    tracker.full()
-    os.link(top / "directory0" / "file0", top / "directory1" / "link")
-    quick = tracker.quick()
-    assert quick.full
-    assert by_system(top) == quick.walked.usage
-    again = tracker.quick()
-    assert (again.full, again.walked.usage) == (False, quick.walked.usage)
-
-
-def test_in_a_large_tree_the_old_name_is_found_in_parts(top: Path, clock: Ahead) -> None:
-    """A full pass there would keep the figure waiting: the file counts twice until the parts have come by."""
-    tracker = Tracker(str(top), clock=clock, cheap=10)
-    fill(top, directories=3, files=3)
-    tracker.full()
-    os.link(top / "directory0" / "file0", top / "directory1" / "link")
-    quick = tracker.quick(full_period=100)
-    assert (quick.full, quick.walked.usage.inodes) == (False, by_system(top).inodes + 1)
-    clock.seconds += 100
-    assert by_system(top) == tracker.quick(full_period=100).walked.usage
-
-
-def test_whiteouts_need_no_full_pass(top: Path, tracker: Tracker) -> None:
-    """All are one inode, which has a name outside of the layer too."""
-    required_root()
-    fill(top, directories=2, files=2)
-    os.mknod(top.parent / "work", stat.S_IFCHR, os.makedev(0, 0))
-    tracker.full()
-    os.link(top.parent / "work", top / "directory0" / "gone")
-    quick = tracker.quick()
-    assert (quick.full, quick.walked.usage) == (False, by_system(top))
-
-
 def test_a_moved_directory_is_not_read_again_below(top: Path, tracker: Tracker) -> None:
     """A directory is known by its inode, wherever it goes."""
     fill(top, directories=10, files=100)
@@ -245,26 +168,6 @@ def test_a_large_tree_is_measured_by_walks_alone(top: Path, clock: Ahead) -> Non
     assert not tracker.full_only
     tracker.quick()
     assert not tracker.quick().full
-
-
-def test_hard_links_count_against_the_limit(top: Path, clock: Ahead) -> None:
-    """Each that is remembered costs memory as a directory does."""
-    tracker = Tracker(str(top), clock=clock, max_directories=10)
-    for number in range(11):
-        (top / f"file{number}").touch()
-        os.link(top / f"file{number}", top / f"link{number}")
-    assert by_system(top) == tracker.full().walked.usage
-    assert tracker.full_only
-
-
-def test_a_million_names_of_one_file_are_one_record(top: Path, clock: Ahead) -> None:
-    """Names in one directory are counted, not kept."""
-    tracker = Tracker(str(top), clock=clock, max_directories=10)
-    (top / "file").write_bytes(b"x" * 5000)
-    for number in range(1000):
-        os.link(top / "file", top / f"link{number}")
-    assert by_system(top) == tracker.full().walked.usage
-    assert (tracker.full_only, tracker.weight) == (False, 2)
 
 
 def test_trees_that_are_too_many_together(root: Path, clock: Ahead) -> None:

@@ -2,9 +2,23 @@
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
+from exporter.measure.tracker import HOT_FOR
 from exporter.measure.usage import Usage
+
+MIB = 1 << 20
+
+
+class Ahead:
+    """A clock that can be put forward, so that files rest without a test waiting for it."""
+
+    def __init__(self) -> None:
+        self.seconds = 10 * HOT_FOR
+
+    def __call__(self) -> float:
+        return time.time() + self.seconds
 
 
 def du(path: Path, *options: str) -> int:
@@ -42,3 +56,23 @@ def make_deep(top: Path, *, levels: int, name: str = "d" * 50) -> None:
 def remove(top: Path) -> None:
     """Remove what is too deep for Python's own way."""
     subprocess.run(["rm", "-rf", "--", top], check=True)
+
+
+def fill(top: Path, *, directories: int, files: int) -> None:
+    """Make directories, each with small files in it."""
+    for directory in range(directories):
+        (top / f"directory{directory}").mkdir()
+        for file in range(files):
+            (top / f"directory{directory}" / f"file{file}").write_bytes(b"x" * 100)
+    settle()
+
+
+def settle() -> None:
+    """Let a tick of the kernel's clock pass: what comes later has another time of change."""
+    time.sleep(0.012)
+
+
+def grow(path: Path, size: int) -> None:
+    """Append to a file."""
+    with path.open("ab") as file:
+        file.write(b"x" * size)
