@@ -75,17 +75,18 @@ class UpperBook:
         """Take down what a pass found."""
         walked, now = outcome.walked, self._clock.now()
         known = self._uppers.get(key)
+        allocated, exact = walked.usage.allocated, not (walked.cut or walked.unreadable)
         growth = (
-            Growth(allocated=walked.usage.allocated)
+            Growth.first(allocated, exact=exact)
             if known is None or known.growth is None
-            else known.growth.measured(walked.usage.allocated)
+            else known.growth.measured(allocated, exact=exact)
         )
         self._uppers[key] = Upper(
             usage=walked.usage,
             measured_at=now,
             growth=growth,
             growers=outcome.growers,
-            exact=not (walked.cut or walked.unreadable),
+            exact=exact,
             read_since=outcome.read_since if outcome.read_since > -inf else None,
             tracked=not outcome.full_only,
         )
