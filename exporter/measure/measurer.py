@@ -13,7 +13,7 @@ from exporter.clock import Clock
 from exporter.measure.budget import Purse
 from exporter.measure.ledger import Ledger
 from exporter.measure.listing import Pace
-from exporter.measure.schedule import Schedule, Tree, Turn, lane
+from exporter.measure.schedule import Schedule, Tree, Turn, lane, longest
 from exporter.measure.tracker import MAX_DIRECTORIES, Pass, Tracker
 
 K = TypeVar("K", bound=Hashable)
@@ -24,14 +24,15 @@ SLICE = 0.02
 _SHARE = 3
 """How many slices shorter passes may take before the pass that they interrupt gets another."""
 
-_DEEPEST = 8
-"""Passes under way at a time: of trees that nothing is known of yet, each may turn out to be long."""
-
 _IDLE = 1.0
 _SHORTEST = 0.001
 
 START = 5.0
 """CPU seconds: a million files are read in that time."""
+
+
+class _TooLongError(Exception):
+    """A pass that interrupts another turns out to be no short one."""
 
 
 class Measurer(Generic[K]):
@@ -82,7 +83,6 @@ class Measurer(Generic[K]):
         self._schedule = Schedule[K](budget=budget, interval=interval, full_interval=full_interval)
         self._purse = Purse(budget=budget, limit=budget * interval, balance=start, at=clock.monotonic())
         self._trackers: dict[K, tuple[str, Tracker]] = {}
-        self._under_way = 0
 
     def expect(self, trees: Mapping[K, Tree]) -> None:
         """Measure these from now on, and forget all others."""
@@ -123,20 +123,26 @@ class Measurer(Generic[K]):
         wait = max(due - now, self._purse.wait(now=now))
         return max(wait, _SHORTEST) if wait > 0 else 0.0
 
-    def _measure(self, key: K) -> float:
-        """Do one pass, and return the CPU seconds that it took."""
+    def _measure(self, key: K, *, interrupts: bool = False) -> float:
+        """Do one pass, and return the CPU seconds that it took.
+
+        One that *interrupts* another is given up where it turns out to be long, and let itself be interrupted only by
+        what is shorter than it was expected to be. So there are never more passes under way than lanes, however many
+        trees there are of which nothing is known yet, or that become dear all at once.
+        """
         turn = self._schedule.begin(key, now=self._clock.monotonic())
         meter = _Meter(self._clock)
-        outcome = None
-        self._under_way += 1
         try:
-            outcome = self._pass(turn, self._pace(meter, turn.expected))
+            outcome = self._pass(turn, self._pace(meter, turn.expected, interrupts=interrupts))
+        except _TooLongError:
+            self._schedule.give_up(turn, cpu=meter.total)
+            return meter.total
         except OSError as error:
             self._failed(key, error)
+            outcome = None
         finally:
-            self._under_way -= 1
             self._pay(meter)
-            self._schedule.done(turn, outcome, cpu=meter.total)
+        self._schedule.done(turn, outcome, cpu=meter.total)
         if outcome is not None and key in self._trackers:
             self._measured(key, outcome, meter.total)
         return meter.total
@@ -144,21 +150,22 @@ class Measurer(Generic[K]):
     def _aside(self) -> bool:
         """Do a piece of other measuring, which every pass that falls due comes before; whether there was any."""
         meter = _Meter(self._clock)
-        self._under_way += 1
         try:
             return self._others(self._pace(meter, inf))
         finally:
-            self._under_way -= 1
             self._pay(meter)
 
-    def _pace(self, meter: "_Meter", expected: float) -> Pace:
+    def _pace(self, meter: "_Meter", expected: float, *, interrupts: bool = False) -> Pace:
         """The pace of work that is expected to take so many CPU seconds, and that *meter* counts."""
+        most = longest(expected) if interrupts else inf
 
         def pace(_: int) -> None:
             self._check()
             if meter.running >= SLICE:
                 self._pay(meter)
-                self._interrupt(max(meter.total, expected))
+                if meter.total > most:
+                    raise _TooLongError
+                self._interrupt(expected if interrupts else max(meter.total, expected))
                 meter.resume()
 
         return pace
@@ -176,10 +183,10 @@ class Measurer(Generic[K]):
         while True:
             while (wait := self._wait(0.0)) > 0:
                 self._rest(wait)
-            shorter = self._schedule.next(below=lane(cpu)) if self._under_way < _DEEPEST else None
+            shorter = self._schedule.next(below=lane(cpu))
             if left <= 0 or shorter is None or self._wait(shorter[0]) > 0:
                 return
-            left -= self._measure(shorter[1])
+            left -= self._measure(shorter[1], interrupts=True)
 
     def _pass(self, turn: Turn[K], pace: Callable[[int], None]) -> Pass:
         path, tracker = self._trackers.get(turn.key, (None, None))

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from math import floor, inf
+from sys import float_info
 from typing import Generic, TypeVar
 
 from exporter.measure.budget import Cost, Rhythm, divide
@@ -13,8 +14,14 @@ from exporter.measure.tracker import Pass
 
 K = TypeVar("K", bound=Hashable)
 
-_LANES = (0.02, 0.1, 0.5, 2.5)
+_LANES = (0.02, 0.1, 0.5, 2.5, float_info.max)
 """CPU seconds: passes are queued by how long they are, as a pass may be interrupted by those that are shorter."""
+
+_UNKNOWN = 0.03
+"""CPU seconds that a first pass is expected to take: it waits for none but those that are known to be short."""
+
+_SLACK = 3
+"""How many times longer than expected a pass may take where it interrupts another."""
 
 
 def next_beat(at: float, interval: float) -> float:
@@ -24,8 +31,13 @@ def next_beat(at: float, interval: float) -> float:
 
 
 def lane(cpu: float) -> int:
-    """The lane of a pass that takes so many CPU seconds: 0 for the shortest."""
+    """The lane of a pass that takes so many CPU seconds: 0 for the shortest; of what never ends, one above all."""
     return bisect_left(_LANES, cpu)
+
+
+def longest(expected: float) -> float:
+    """CPU seconds that a pass may take where it interrupts another, and so many are expected."""
+    return _SLACK * max(_LANES[0], expected)
 
 
 _LEARNING = 4.0
@@ -37,6 +49,9 @@ _PURE_EACH = 16
 PLANNED = 0.8
 """Of the budget: what is left lets passes catch up that were held up, by the first pass over a new tree for one, and
 pays for reading records and publishing where they cost little."""
+
+_LONG = Cost(quick=float_info.max, full=0.0)
+"""What a tree is taken to cost of which nothing is known but that it takes long: its first pass gets a share."""
 
 _GROWN = 1.25
 """The budget is divided anew at once where the trees want so many times more than when it was divided: what is learned
@@ -65,7 +80,7 @@ class Turn(Generic[K]):
     full_period: float
     """Else: the time in which to read everything; infinite where this pass does nothing of that."""
     expected: float
-    """CPU seconds that it may take; 0 where nothing is known of the tree."""
+    """CPU seconds that it may take."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,12 +92,18 @@ class _Entry:
     turns: int = 0
     began: float | None = None
     """When the last pass began; monotonic seconds."""
+    before: float | None = None
+    """When the one before that did."""
+    place: int = -1
+    """Tells where in the queues it is from where it was before."""
     is_under_way: bool = False
     is_hinted: bool = False
     was_hinted: bool = False
     """Whether the last pass was brought forward."""
     settled: Tree | None = None
     """The tree at rest that was measured in full."""
+    least: float = 0.0
+    """CPU seconds that the next pass is taken to need, since the last one was given up."""
 
 
 _Queue = list[tuple[float, int, K]]
@@ -100,7 +121,7 @@ class Schedule(Generic[K]):
         self._demand = self._divided_for = 0.0
         self._divide()
         # Entries that moved on are left behind in the queues, and skipped when they come up.
-        self._queues: tuple[_Queue[K], ...] = tuple([] for _ in range(len(_LANES) + 1))
+        self._queues: tuple[_Queue[K], ...] = tuple([] for _ in _LANES)
         self._number = count()
 
     def expect(self, trees: Mapping[K, Tree], *, now: float) -> None:
@@ -122,7 +143,7 @@ class Schedule(Generic[K]):
             entry.is_hinted = True
             self._queue(key, entry)
 
-    def next(self, *, below: int = len(_LANES) + 1) -> tuple[float, K] | None:
+    def next(self, *, below: int = len(_LANES)) -> tuple[float, K] | None:
         """The pass that is due first of those in the lanes below one, and when it is due."""
         ends = [first for queue in self._queues[:below] if (first := self._first(queue)) is not None]
         return min(ends, key=lambda end: end[0], default=None)
@@ -135,7 +156,7 @@ class Schedule(Generic[K]):
     def begin(self, key: K, *, now: float) -> Turn[K]:
         """Take a tree out of the queue, to measure it now; `done` puts it back."""
         entry = self._entries[key]
-        entry.began = now
+        entry.before, entry.began = entry.began, now
         entry.is_under_way = True
         entry.was_hinted = entry.is_hinted and not entry.was_hinted
         entry.is_hinted = False
@@ -155,19 +176,33 @@ class Schedule(Generic[K]):
         if entry is None:
             return
         entry.is_under_way = False
+        entry.least = 0.0
         if outcome is not None:
-            before, entry.cost = self._demand_of(entry), _cost(outcome, cpu, entry.cost)
+            before, entry.cost = self._demand_of(entry), _cost(turn, outcome, cpu, entry.cost)
             self._demand += self._demand_of(entry) - before
             if self._demand > max(self._budget * PLANNED, self._divided_for * _GROWN):
                 self._divide()
             entry.settled = turn.tree if outcome.full and not turn.tree.active else None
         self._queue(turn.key, entry)
 
+    def give_up(self, turn: Turn[K], *, cpu: float) -> None:
+        """Put a tree back of which a pass took so many CPU seconds and was not brought to its end: it is due as it was
+        before, but as one that takes longer; the second time as one that interrupts no other, so that little is done
+        in vain."""
+        entry = self._entries.get(turn.key)
+        if entry is None:
+            return
+        entry.is_under_way = False
+        entry.began = entry.before
+        entry.is_hinted, entry.was_hinted = entry.is_hinted or entry.was_hinted, False
+        entry.least = _LANES[-1] if entry.least else cpu
+        self._queue(turn.key, entry)
+
     def _divide(self) -> None:
         active = [entry for entry in self._entries.values() if entry.tree.active]
         self._demand = self._divided_for = sum(map(self._demand_of, active))
         self._division = divide(
-            [entry.cost for entry in active if entry.cost is not None],
+            [entry.cost or _LONG for entry in active if entry.cost is not None or entry.least],
             budget=self._budget * PLANNED,
             interval=self._interval,
             full_interval=self._full_interval,
@@ -182,15 +217,15 @@ class Schedule(Generic[K]):
     def _queue(self, key: K, entry: _Entry) -> None:
         if entry.is_under_way:
             return
-        entry.due = self._due(entry)
+        entry.due, entry.place = self._due(entry), next(self._number)
         if entry.due < inf:
-            heapq.heappush(self._queues[lane(self._expected(entry))], (entry.due, next(self._number), key))
+            heapq.heappush(self._queues[lane(self._expected(entry))], (entry.due, entry.place, key))
 
     def _first(self, queue: _Queue[K]) -> tuple[float, K] | None:
         while queue:
-            due, _, key = queue[0]
+            due, place, key = queue[0]
             entry = self._entries.get(key)
-            if entry is not None and entry.due == due and not entry.is_under_way:
+            if entry is not None and entry.place == place and not entry.is_under_way:
                 return due, key
             heapq.heappop(queue)
         return None
@@ -212,23 +247,26 @@ class Schedule(Generic[K]):
     def _expected(self, entry: _Entry) -> float:
         """CPU seconds that the next pass may take."""
         if entry.cost is None:
-            return 0.0
+            return max(entry.least, _UNKNOWN)
         if not entry.tree.active:
-            return entry.cost.quick + entry.cost.full
+            return max(entry.least, entry.cost.quick + entry.cost.full)
         rhythm = self._rhythm(entry)
-        return entry.cost.quick + entry.cost.full * rhythm.period / rhythm.full_period
+        return max(entry.least, entry.cost.quick + entry.cost.full * rhythm.period / rhythm.full_period)
 
     def _rhythm(self, entry: _Entry) -> Rhythm:
         return self._division.rhythm(entry.cost or Cost(quick=0.0, full=0.0))
 
 
-def _cost(outcome: Pass, cpu: float, known: Cost | None) -> Cost:
+def _cost(turn: Turn[K], outcome: Pass, cpu: float, known: Cost | None) -> Cost:
     inodes, looked = outcome.walked.usage.inodes, max(1, outcome.looked)
     if outcome.full_only:
         return Cost(quick=cpu, full=0.0)
     if outcome.full:
-        # A directory costs a quick pass about as much as a file costs a full one.
-        return Cost(quick=known.quick if known else cpu * outcome.walked.directories / looked, full=cpu)
+        if known is None:
+            # A directory costs a quick pass about as much as a file costs a full one.
+            return Cost(quick=cpu * outcome.walked.directories / looked, full=cpu)
+        # A quick pass that could not be one, since the pass before was kept from its end, is paid for as what it was.
+        return Cost(quick=known.quick if turn.full else cpu, full=cpu)
     if known is None:
         return Cost(quick=cpu, full=cpu / looked * inodes)
     if not outcome.refreshed:

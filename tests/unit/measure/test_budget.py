@@ -263,6 +263,19 @@ def test_a_tree_measured_by_walks_alone_is_measured_as_its_walk_costs() -> None:
     assert due[0] >= 20.0 / BUDGET
 
 
+def test_a_tree_that_has_to_be_read_in_full_again_and_again_pays_for_it() -> None:
+    """A container that keeps every pass from its end takes no more than its share, until one is quick again."""
+    plan = schedule()
+    plan.expect({"web": tree()}, now=0.0)
+    measure(plan, "web", now=0.0, cpu=2.0)
+    measure(plan, "web", now=INTERVAL, cpu=2.0)
+    due = plan.next()
+    assert due is not None
+    assert due[0] >= INTERVAL + 2.0 / BUDGET
+    measure(plan, "web", now=due[0], cpu=0.01, full=False)
+    assert plan.next() == (next_beat(due[0], INTERVAL), "web")
+
+
 def test_shorter_passes_may_interrupt_longer_ones() -> None:
     """They are found by their lane; of what nothing is known may be short."""
     plan = schedule()
@@ -274,6 +287,46 @@ def test_shorter_passes_may_interrupt_longer_ones() -> None:
     measure(plan, "new", now=10.0, cpu=5.0)
     assert plan.next(below=lane(5.0)) == (15.0, "short")
     assert plan.next(below=lane(0.001)) is None
+
+
+def test_a_pass_that_is_given_up_is_as_due_as_before() -> None:
+    """But as a longer one; the second time it interrupts nothing any more."""
+    plan = schedule()
+    plan.expect({"new": tree()}, now=10.0)
+    plan.give_up(plan.begin("new", now=20.0), cpu=0.07)
+    assert plan.next(below=lane(0.07)) is None
+    assert plan.next(below=lane(0.3)) == (10.0, "new")
+    plan.give_up(plan.begin("new", now=20.0), cpu=0.3)
+    assert plan.next(below=lane(1e9)) is None
+    assert plan.next(below=lane(inf)) == plan.next() == (10.0, "new")
+    measure(plan, "new", now=30.0)
+    assert plan.next(below=1) == (45.0, "new")
+
+
+def test_a_first_pass_that_takes_long_gets_a_share() -> None:
+    """Those that are known do not divide the whole budget among themselves meanwhile."""
+    plan = schedule()
+    plan.expect({"web": tree()}, now=0.0)
+    measure(plan, "web", now=0.0, cpu=3.0)
+    measure(plan, "web", now=1.0, cpu=0.03, full=False)
+    plan.expect({"web": tree(), "new": tree()}, now=2.0)
+    alone = plan.begin("web", now=15.0)
+    plan.done(alone, None, cpu=0.0)
+    plan.give_up(plan.begin("new", now=16.0), cpu=1.0)
+    plan.expect({"web": tree(), "new": tree()}, now=30.0)
+    assert plan.begin("web", now=30.0).full_period > 1.5 * alone.full_period
+
+
+def test_a_hint_outlives_a_pass_that_was_given_up() -> None:
+    """The tree was not measured yet."""
+    plan = schedule()
+    plan.expect({"web": tree()}, now=0.0)
+    measure(plan, "web", now=0.0)
+    plan.hint("web")
+    plan.give_up(plan.begin("web", now=1.0), cpu=0.07)
+    assert plan.next() == (0.0, "web")
+    measure(plan, "web", now=2.0)
+    assert plan.next() == (15.0, "web")
 
 
 @given(st.floats(0.5, 20.0), st.floats(0.001, 0.02), st.floats(1.0, 10.0))

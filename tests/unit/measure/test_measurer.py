@@ -132,6 +132,43 @@ def test_a_tree_that_takes_long_delays_no_other(root: Path) -> None:
         assert max(after - before for before, after in pairwise(host.times(name))) < 1.5 * INTERVAL
 
 
+def test_many_that_take_long_all_at_once_delay_no_other(root: Path) -> None:
+    """Of new trees nobody knows how long they take; each is given up soon, to be measured when it is in nobody's way.
+
+    So those that are known are measured on time, and a small new one gets its figure before the large ones are done.
+    """
+    host = Host()
+    web = make(root / "web", directories=3)
+    giants = {f"giant{number}": make(root / f"giant{number}", directories=300) for number in range(10)}
+    new = make(root / "new", directories=3)
+    host.measurer.expect({"web": web})
+    host.run(
+        800.0,
+        (100.0, lambda: host.measurer.expect({"web": web, **giants})),
+        (110.0, lambda: host.measurer.expect({"web": web, **giants, "new": new})),
+    )
+    assert max(after - before for before, after in pairwise(host.times("web"))) < 2.5 * INTERVAL
+    assert host.times("new")[0] < min(host.times(name)[0] for name in giants if host.times(name))
+    assert host.excess() <= BUDGET * INTERVAL + 2 * SLICE
+
+
+def test_many_that_become_dear_all_at_once_delay_no_other(root: Path) -> None:
+    """Containers may make their layers dear whenever they like: for each no more than three slices are in vain."""
+    host = Host()
+    trees = {f"tree{number}": make(root / f"tree{number}", directories=3) for number in range(10)}
+    web = make(root / "web", directories=3)
+
+    def swell() -> None:
+        for name in trees:
+            make(root / name / "more", directories=200)
+
+    host.measurer.expect({"web": web, **trees})
+    host.run(800.0, (100.0, swell))
+    late = max(after - before for before, after in pairwise(host.times("web")))
+    assert late < 1.5 * INTERVAL + len(trees) * 3 * SLICE / BUDGET
+    assert all(host.last(name).walked.usage == by_system(root / name) for name in trees)
+
+
 def test_it_keeps_within_the_budget(root: Path) -> None:
     """In every window of time, but for what an interval is worth and two slices."""
     host = Host()
