@@ -115,6 +115,6 @@ class UpperBook:
             seconds=round(surge.seconds, 1),
             bytes_per_second=round(surge.rate),
             largest_growers=[
-                {"path": f"/{grower.path}", "grown_bytes": grower.grown} for grower in outcome.growers[:_NAMED]
+                {"path": grower.place, "grown_bytes": grower.grown} for grower in outcome.growers[:_NAMED]
             ],
         )

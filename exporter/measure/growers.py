@@ -32,6 +32,11 @@ class Grower:
     """
     is_directory: bool
 
+    @property
+    def place(self) -> str:
+        """The path from the tree's top, ``/`` itself, with a ``/`` behind a directory."""
+        return f"/{self.path}/" if self.is_directory and self.path else f"/{self.path}"
+
 
 class Growers:
     """Keeps the largest."""

@@ -114,7 +114,7 @@ def _upper_facts(page: Page, view: ContainerView, upper: UpperView) -> Iterator[
             lacks = "something in it could not be read, or it grew faster than it was walked: there is more"
             yield "", page.text((lacks, "yellow"))
     for grower in upper.growers:
-        yield "grew", page.text((f"+{amount(grower.grown)}", "bold"), f" /{grower.path}")
+        yield "grew", page.text((f"+{amount(grower.grown)}", "bold"), f" {grower.place}")
     unlimited = "none is set" if view.is_dockers else _UNTOLD
     yield "limit", page.text(unlimited if view.upper_limit is None else amount(view.upper_limit))
     yield from directory_facts(page, upper.directory)

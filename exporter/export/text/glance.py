@@ -72,20 +72,17 @@ def _uppers(page: Page, rows: Glance, top: int) -> Iterator[RenderableType]:
 
 def _growth(page: Page, rows: Glance, top: int) -> Iterator[RenderableType]:
     """What grew while the report waited; nothing where it did not."""
-    growers = [(row, grower) for row in rows.containers for grower in row.growers if not grower.is_directory]
+    growers = [(row, grower) for row in rows.containers for grower in row.growers]
     if not growers:
         return
     growers.sort(key=lambda found: -found[1].grown)
     shown = growers[:top]
-    yield _title(page, "What grew between two measurements", len(shown), len(growers), "file")
-    columns = (Column("container", Role.NAME), Column("file"), Column("grew by", Role.FIGURE))
+    yield _title(page, "What grew between two measurements", len(shown), len(growers), "place")
+    columns = (Column("container", Role.NAME), Column("file, or directory/"), Column("grew by", Role.FIGURE))
     yield listing(
         page,
         columns,
-        [
-            (row.name or page.short(row.container_id), f"/{grower.path}", f"+{amount(grower.grown)}")
-            for row, grower in shown
-        ],
+        [(row.name or page.short(row.container_id), grower.place, f"+{amount(grower.grown)}") for row, grower in shown],
     )
 
 

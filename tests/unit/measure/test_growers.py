@@ -65,3 +65,10 @@ def test_what_an_offer_costs_does_not_depend_on_the_depth() -> None:
     above.asked = 0
     growers.offer(1, above, ("bottom", "file"), is_directory=False)
     assert above.asked == 0
+
+
+def test_a_place_tells_a_directory_from_a_file() -> None:
+    """By what stands behind its path; the tree's top is a place too."""
+    growers = [("", True), ("cache", True), ("var/log", False)]
+    places = [Grower(grown=1, path=path, is_directory=is_directory).place for path, is_directory in growers]
+    assert places == ["/", "/cache/", "/var/log"]

@@ -8,6 +8,7 @@ from rich.console import Console
 from exporter.account.report import Report
 from exporter.export.text.check import print_check
 from exporter.export.text.glance import print_report
+from exporter.measure.growers import Grower
 from exporter.measure.usage import Usage
 from exporter.store.catalog import Problem, ProblemKind
 from exporter.store.entries import ContainerState
@@ -270,3 +271,21 @@ def test_colours_are_for_terminals() -> None:
 def test_units_are_explained() -> None:
     """Decimal ones, as engines print them."""
     assert "Sizes are decimal (1kB = 1000B)" in shown(report_of(shop().report()))
+
+
+def test_files_and_directories_that_grew_are_named() -> None:
+    """The largest first, whosever; where many small files grew, that is their directory. Names are made harmless."""
+    records = shop(containers=2)
+    growers = {
+        "web-0": Grower(grown=2_000_000, path="var/log/a\x1b[2J\n\udc80", is_directory=False),
+        "web-1": Grower(grown=9_000_000, path="cache", is_directory=True),
+    }
+    for container_id, container in records.containers.items():
+        grower = growers[container.name]
+        records.uppers[container_id] = replace(records.uppers[container_id], growers=(grower,))
+    output = shown(report_of(records.report()))
+    grown = output[output.index("What grew between two measurements  2 places") :].splitlines()[2:4]
+    assert [line.split() for line in grown] == [
+        ["web-1", "/cache/", "+9MB"],
+        ["web-0", "/var/log/a\\x1b[2J\\n\\udc80", "+2MB"],
+    ]
