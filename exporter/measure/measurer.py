@@ -32,7 +32,7 @@ START = 5.0
 
 
 class _TooLongError(Exception):
-    """A pass that interrupts another turns out to be no short one."""
+    """A pass that interrupts another turns out to be long, and holds others up."""
 
 
 class Measurer(Generic[K]):
@@ -123,17 +123,18 @@ class Measurer(Generic[K]):
         wait = max(due - now, self._purse.wait(now=now))
         return max(wait, _SHORTEST) if wait > 0 else 0.0
 
-    def _measure(self, key: K, *, interrupts: bool = False) -> float:
+    def _measure(self, key: K, *, within: int = 0) -> float:
         """Do one pass, and return the CPU seconds that it took.
 
-        One that *interrupts* another is given up where it turns out to be long, and let itself be interrupted only by
-        what is shorter than it was expected to be. So there are never more passes under way than lanes, however many
-        trees there are of which nothing is known yet, or that become dear all at once.
+        One that interrupts another, in the lane *within*, is given up where it turns out to be long and holds up what
+        may interrupt that one too. It lets itself be interrupted only by what is shorter than it was expected to be. So
+        there are never more passes under way than lanes, however many trees there are of which nothing is known yet, or
+        that become dear all at once.
         """
         turn = self._schedule.begin(key, now=self._clock.monotonic())
         meter = _Meter(self._clock)
         try:
-            outcome = self._pass(turn, self._pace(meter, turn.expected, interrupts=interrupts))
+            outcome = self._pass(turn, self._pace(meter, turn.expected, within=within))
         except _TooLongError:
             self._schedule.give_up(turn, cpu=meter.total)
             return meter.total
@@ -155,17 +156,17 @@ class Measurer(Generic[K]):
         finally:
             self._pay(meter)
 
-    def _pace(self, meter: "_Meter", expected: float, *, interrupts: bool = False) -> Pace:
+    def _pace(self, meter: "_Meter", expected: float, *, within: int = 0) -> Pace:
         """The pace of work that is expected to take so many CPU seconds, and that *meter* counts."""
-        most = longest(expected) if interrupts else inf
+        most = longest(expected)
 
         def pace(_: int) -> None:
             self._check()
             if meter.running >= SLICE:
                 self._pay(meter)
-                if meter.total > most:
+                if meter.total > most and self._is_waited_for(within):
                     raise _TooLongError
-                self._interrupt(expected if interrupts else max(meter.total, expected))
+                self._interrupt(expected if within else max(meter.total, expected))
                 meter.resume()
 
         return pace
@@ -186,7 +187,12 @@ class Measurer(Generic[K]):
             shorter = self._schedule.next(below=lane(cpu))
             if left <= 0 or shorter is None or self._wait(shorter[0]) > 0:
                 return
-            left -= self._measure(shorter[1], interrupts=True)
+            left -= self._measure(shorter[1], within=lane(cpu))
+
+    def _is_waited_for(self, within: int) -> bool:
+        """Whether a pass in the lanes below one is due."""
+        first = self._schedule.next(below=within)
+        return first is not None and first[0] <= self._clock.monotonic()
 
     def _pass(self, turn: Turn[K], pace: Callable[[int], None]) -> Pass:
         path, tracker = self._trackers.get(turn.key, (None, None))

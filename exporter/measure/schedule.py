@@ -187,15 +187,14 @@ class Schedule(Generic[K]):
 
     def give_up(self, turn: Turn[K], *, cpu: float) -> None:
         """Put a tree back of which a pass took so many CPU seconds and was not brought to its end: it is due as it was
-        before, but as one that takes longer; the second time as one that interrupts no other, so that little is done
-        in vain."""
+        before, but as one that takes much longer, so that less is done in vain than it takes in the end."""
         entry = self._entries.get(turn.key)
         if entry is None:
             return
         entry.is_under_way = False
         entry.began = entry.before
         entry.is_hinted, entry.was_hinted = entry.is_hinted or entry.was_hinted, False
-        entry.least = _LANES[-1] if entry.least else cpu
+        entry.least = _SLACK * cpu
         self._queue(turn.key, entry)
 
     def _divide(self) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.measure.budget import Cost, Purse, divide
-from exporter.measure.schedule import PLANNED, Schedule, Tree, Turn, lane, next_beat
+from exporter.measure.schedule import PLANNED, Schedule, Tree, Turn, lane, longest, next_beat
 from exporter.measure.tracker import Pass
 from exporter.measure.usage import Usage
 from exporter.measure.walk import Walked
@@ -290,13 +290,15 @@ def test_shorter_passes_may_interrupt_longer_ones() -> None:
 
 
 def test_a_pass_that_is_given_up_is_as_due_as_before() -> None:
-    """But as a longer one; the second time it interrupts nothing any more."""
+    """But as a longer one: it interrupts only what takes longer still."""
     plan = schedule()
     plan.expect({"new": tree()}, now=10.0)
     plan.give_up(plan.begin("new", now=20.0), cpu=0.07)
-    assert plan.next(below=lane(0.07)) is None
-    assert plan.next(below=lane(0.3)) == (10.0, "new")
-    plan.give_up(plan.begin("new", now=20.0), cpu=0.3)
+    assert plan.next(below=lane(0.21)) is None
+    assert plan.next(below=lane(0.6)) == (10.0, "new")
+    turn = plan.begin("new", now=20.0)
+    assert longest(turn.expected) == pytest.approx(9 * 0.07)
+    plan.give_up(turn, cpu=1.0)
     assert plan.next(below=lane(1e9)) is None
     assert plan.next(below=lane(inf)) == plan.next() == (10.0, "new")
     measure(plan, "new", now=30.0)
