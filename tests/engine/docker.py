@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.engine.patience import until_it_holds
 from tests.engine.processes import Daemon, ProcessError, delete, run
 from tests.engine.server import Server
 from tests.requirements import required, required_root
@@ -103,6 +104,10 @@ class Docker(Server):
         self._daemon = None
         delete(self.root / "exec")
         (self.root / "pid").unlink()
+        # What was just killed may be in its group a moment longer.
+        until_it_holds(self._remove_control_groups)
+
+    def _remove_control_groups(self) -> None:
         for container in os.listdir(self.data_root / "containers"):
             for pattern in (f"docker/{container}", f"*/docker/{container}"):
                 for group in Path("/sys/fs/cgroup").glob(pattern):

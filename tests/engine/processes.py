@@ -42,7 +42,7 @@ class Daemon:
     def pid(self) -> int:
         return self._process.pid
 
-    def wait_until(self, ready: Callable[[], bool], *, seconds: float = 30) -> None:
+    def wait_until(self, ready: Callable[[], bool], *, seconds: float = 60) -> None:
         """Return as soon as ``ready()`` says so.
 
         Raises:

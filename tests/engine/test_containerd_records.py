@@ -53,6 +53,9 @@ def start(containerd: Containerd, image: str, name: str, *, namespace: str = "k8
         "run",
         "--runc-root",
         f"{containerd.data_root}/runc",
+        # Nobody else's container of this name, on whatever containerd, is in its control group, and killed with it.
+        "--cgroup",
+        f"/{namespace}/{containerd.root.name}-{name}",
         "--detach",
         *labels,
         "--snapshotter",
