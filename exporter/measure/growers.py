@@ -61,8 +61,17 @@ class Growers:
             heapq.heapreplace(largest, grower)
 
     def ranked(self) -> tuple[Grower, ...]:
-        """The largest first."""
-        return tuple(sorted(self._largest, reverse=True))
+        """The largest first. What was offered again, as a pass does that goes on where another was interrupted, is
+        one."""
+        together: dict[tuple[str, bool], int] = {}
+        for grower in self._largest:
+            what = grower.path, grower.is_directory
+            together[what] = together.get(what, 0) + grower.grown
+        merged = (
+            Grower(grown=grown, path=path, is_directory=is_directory)
+            for (path, is_directory), grown in together.items()
+        )
+        return tuple(sorted(merged, reverse=True))
 
 
 def _path(above: Sequence[Named], names: Sequence[str]) -> str:

@@ -129,7 +129,7 @@ class Measurer(Generic[K]):
         One that interrupts another, in the lane *within*, is given up where it turns out to be long and holds up what
         may interrupt that one too. It lets itself be interrupted only by what is shorter than it was expected to be. So
         there are never more passes under way than lanes, however many trees there are of which nothing is known yet, or
-        that become dear all at once.
+        that become dear all at once. What a quick pass had read by then need not be read again.
         """
         turn = self._schedule.begin(key, now=self._clock.monotonic())
         meter = _Meter(self._clock)

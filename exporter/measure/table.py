@@ -151,7 +151,8 @@ class Table:
             self._unname(gone.links)
 
     def begin_pass(self) -> None:
-        """Begin anew to note which inodes turn out to have several names."""
+        """Begin anew to note which inodes turn out to have several names. Not where one goes on that was interrupted:
+        what that one noted was not settled."""
         self._newly_linked.clear()
 
     def may_be_stray(self, inode: int) -> bool:
@@ -162,10 +163,10 @@ class Table:
     def settle(self, number: int, *, read_since: int) -> None:
         """Take off what counts twice, at the end of pass *number* of which nothing was missed.
 
-        Of a file that turned out in this pass to have several names, and of which not all were found, another one lies
-        in a directory that was read when it was the only one: there the file counts once too often until that is read
-        again. That is over, too, once every directory was read since by a pass from *read_since* on: then what lacks
-        has its place outside of the tree.
+        Of a file that turned out since `begin_pass` to have several names, and of which not all were found, another one
+        lies in a directory that was read when it was the only one: there the file counts once too often until that is
+        read again. That is over, too, once every directory was read since by a pass from *read_since* on: then what
+        lacks has its place outside of the tree.
         """
         linked = self.linked
         for inode in self._newly_linked:

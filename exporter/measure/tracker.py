@@ -56,8 +56,9 @@ class Tracker:
     """One tree, measured again and again."""
 
     __slots__ = (
-        "_allowance", "_began", "_clock", "_cycle", "_cycle_began", "_hot_for", "_is_cycle_done", "_is_sound",
-        "_is_whole", "_ledger", "_max_directories", "_number", "_path", "_read_since", "_table", "full_only",
+        "_allowance", "_began", "_clock", "_cycle", "_cycle_began", "_hot_for", "_interrupted", "_is_cycle_done",
+        "_is_sound", "_is_whole", "_ledger", "_max_directories", "_number", "_path", "_read_since", "_table",
+        "full_only",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +92,8 @@ class Tracker:
         """Whether that was the last one."""
         self._is_whole = False
         """Whether nothing was missed by the last one."""
+        self._interrupted: Growers | None = None
+        """What grew by as much as a quick pass saw that was kept from its end, if the last one was."""
         self._cycle = 0
         """What was last read by an earlier pass than this is still to be read."""
         self._cycle_began = math.inf
@@ -116,6 +119,7 @@ class Tracker:
         self._table.leave()
         self._table = Table(self._ledger)
         self._is_sound = self._is_whole = False
+        self._interrupted = None
 
     def _is_too_large(self, names: int) -> bool:
         return names > self._max_directories or self._ledger.is_exceeded(names, more=names)
@@ -125,12 +129,12 @@ class Tracker:
 
         Args:
             full_period: Seconds in which to read everything once, a part in each pass.
-            pace: As for `measure`. What it raises ends the pass; the next one is full.
+            pace: As for `measure`. What it raises ends the pass; the next one goes on with what that one left.
 
         Raises:
             OSError: As for `measure`.
         """
-        if self.full_only or not self._is_sound:
+        if self.full_only or not (self._is_sound or self._interrupted):
             return self.full(pace=pace)
         now = self._clock()
         if now < self._began:
@@ -138,14 +142,20 @@ class Tracker:
             return self._full(pace, Growers())
         if self._is_cycle_done and now - self._cycle_began >= full_period:
             self._begin_cycle(now)
+        allowance = self._allowance
         if not self._is_cycle_done:
             inodes = self._table.usage.inodes
-            self._allowance += inodes * min(1.0, max(0.0, now - self._began) / full_period)
-        growers = Growers()
-        return self._track(pace, growers, now, int(self._allowance)) or self._full(pace, growers)
+            allowance += inodes * min(1.0, max(0.0, now - self._began) / full_period)
+        growers = self._interrupted or Growers()
+        done = self._track(pace, growers, now, int(allowance))
+        if done is None:
+            return self._full(pace, growers)
+        self._allowance = allowance - done.refreshed
+        return done
 
     def full(self, *, pace: Pace = unhurried) -> Pass:
-        """Measure everything; arguments and errors as for `quick`."""
+        """Measure everything; arguments and errors as for `quick`, but that one after it is full, too, if it is kept
+        from its end."""
         return self._full(pace, Growers())
 
     def _full(self, pace: Pace, growers: Growers) -> Pass:
@@ -178,9 +188,11 @@ class Tracker:
         """Do one pass on the table; None where the table outgrew its limit, and was given up."""
         # What was there before the first pass is no growth, nor is what the last one missed.
         offered = growers if self._is_whole else Growers()
-        self._is_sound = self._is_whole = False
+        if allowance == NEVER or self._interrupted is None:
+            self._table.begin_pass()
+        self._is_sound = False
+        self._interrupted = None if allowance == NEVER else growers
         self._number += 1
-        self._table.begin_pass()
         cut = False
         with Descent(self._path) as descent:
             bound = Bound(pace, limit=honest_limit(descent.fd))
@@ -204,7 +216,9 @@ class Tracker:
                 self.forget()
                 self.full_only = True
                 return None
+        self._interrupted = None
         self._table.sweep(self._number)
+        self._is_whole = not cut and not descent.is_torn
         if not cut:
             self._finish(run, now, is_torn=descent.is_torn)
         return Pass(
@@ -219,9 +233,7 @@ class Tracker:
 
     def _finish(self, run: OnePass, now: float, *, is_torn: bool) -> None:
         self._is_sound = True
-        self._is_whole = not is_torn
         self._began = now
-        self._allowance -= run.refreshed
         if not run.has_stale and not is_torn:
             self._is_cycle_done = True
             self._read_since = self._cycle_began

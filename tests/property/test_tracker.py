@@ -1,5 +1,6 @@
 """The tracker: whatever happens to a tree between passes, it tells the same as a fresh walk."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -26,6 +27,8 @@ class Tree(RuleBasedStateMachine):
 
     ahead: float
     """How far the tracker's clock runs ahead, so that files count as rested."""
+    period = inf
+    """Of quick passes: seconds in which they read everything."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,6 +143,21 @@ class Tree(RuleBasedStateMachine):
         self.unseen = 0
         assert measure(str(self.top)).usage == done.walked.usage
 
+    @rule(calls=st.integers(min_value=1, max_value=12))
+    def interrupted_pass(self, calls: int) -> None:
+        """What it did in part is gone on with by the next."""
+        left = calls
+
+        def pace(_: int) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise InterruptedError
+
+        time.sleep(TICK)
+        with contextlib.suppress(InterruptedError):
+            self.tracker.quick(full_period=self.period, pace=pace)
+
     def quick(self) -> None:
         raise NotImplementedError
 
@@ -164,7 +182,6 @@ class Rested(Tree):
     """No file counts as changed lately."""
 
     ahead = 1000.0
-    period = inf
 
     def quick(self) -> None:
         self.ahead += 10.0

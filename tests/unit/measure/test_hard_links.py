@@ -1,5 +1,6 @@
 """Files with several names, in quick passes: each counts once, wherever its names come and go."""
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -38,6 +39,32 @@ def test_nor_once_the_old_name_is_found(top: Path, tracker: Tracker, clock: Ahea
         assert by_system(top) == tracker.quick(full_period=PERIOD).walked.usage
     quick = tracker.quick()
     assert (quick.looked, quick.walked.links) == (4, 2)
+
+
+def test_nor_if_the_pass_that_found_it_was_stopped(top: Path, tracker: Tracker) -> None:
+    """Wherever that was: what it noted holds for the one that comes to the end."""
+    fill(top, directories=6, files=1)
+    settle()
+    tracker.full()
+    for calls in range(12):
+        os.link(top / "directory0" / "file0", top / f"directory{1 + calls % 5}" / f"again{calls}")
+        settle()
+        left = calls
+
+        def pace(_: int) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+
+        with contextlib.suppress(KeyboardInterrupt):
+            tracker.quick(pace=pace)
+        done = tracker.quick()
+        assert (done.full, done.walked.usage) == (False, by_system(top))
+        for name in top.glob("directory*/again*"):
+            name.unlink()
+        settle()
+        tracker.full()
 
 
 def test_growth_by_the_new_name_is_seen(top: Path, tracker: Tracker) -> None:

@@ -246,6 +246,35 @@ def test_a_pass_that_was_stopped_is_made_up_for(top: Path, tracker: Tracker) -> 
     assert (quick.full, quick.walked.usage) == (True, by_system(top))
 
 
+def test_a_quick_pass_that_was_stopped_is_gone_on_with(top: Path, tracker: Tracker) -> None:
+    """What it has read is not read again, and what it saw grow is told by the one that comes to the end."""
+    fill(top, directories=20, files=2)
+    settle()
+    tracker.full()
+    left = 0
+
+    def pace(entries: int) -> None:
+        nonlocal left
+        left -= entries
+        if left < 0:
+            raise KeyboardInterrupt
+
+    for number in range(20):
+        for file in range(200):
+            (top / f"directory{number}" / f"new{file}").write_bytes(b"x" * 5000)
+    settle()
+    for _ in range(2):
+        left = 1500
+        with pytest.raises(KeyboardInterrupt):
+            tracker.quick(pace=pace)
+    left = 1500
+    done = tracker.quick(pace=pace)
+    assert (done.full, done.walked.usage) == (False, by_system(top))
+    grown = {grower.path: grower.grown for grower in done.growers}
+    assert set(grown) <= {f"directory{number}" for number in range(20)} | {""}
+    assert sum(grown.values()) > 0
+
+
 def test_a_deep_tree_moved_away_around_a_pass_is_a_lower_bound(root: Path, top: Path, tracker: Tracker) -> None:
     """Moves far down, to and fro, keep a pass from what lies beside its way: it says so, and the next one is right."""
     make_deep(top, levels=HELD + 50, name="d")
