@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from exporter.measure.tracker import Tracker
 from exporter.measure.walk import measure
+from tests.unit.measure.trees import stopped_after
 
 TICK = 0.012
 """Longer than the kernel's clock tick: what happens after such a pause has another time of change."""
@@ -146,17 +147,9 @@ class Tree(RuleBasedStateMachine):
     @rule(calls=st.integers(min_value=1, max_value=12))
     def interrupted_pass(self, calls: int) -> None:
         """What it did in part is gone on with by the next."""
-        left = calls
-
-        def pace(_: int) -> None:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise InterruptedError
-
         time.sleep(TICK)
-        with contextlib.suppress(InterruptedError):
-            self.tracker.quick(full_period=self.period, pace=pace)
+        with contextlib.suppress(KeyboardInterrupt):
+            self.tracker.quick(full_period=self.period, pace=stopped_after(calls))
 
     def quick(self) -> None:
         raise NotImplementedError

@@ -9,7 +9,7 @@ import pytest
 
 from exporter.measure.tracker import HOT_FOR, Tracker
 from tests.requirements import required_root
-from tests.unit.measure.trees import MIB, Ahead, by_system, fill, grow, remove, settle
+from tests.unit.measure.trees import MIB, Ahead, by_system, fill, grow, remove, settle, stopped_after
 
 PERIOD = 100.0
 
@@ -49,16 +49,8 @@ def test_nor_if_the_pass_that_found_it_was_stopped(top: Path, tracker: Tracker) 
     for calls in range(12):
         os.link(top / "directory0" / "file0", top / f"directory{1 + calls % 5}" / f"again{calls}")
         settle()
-        left = calls
-
-        def pace(_: int) -> None:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise KeyboardInterrupt
-
         with contextlib.suppress(KeyboardInterrupt):
-            tracker.quick(pace=pace)
+            tracker.quick(pace=stopped_after(calls))
         done = tracker.quick()
         assert (done.full, done.walked.usage) == (False, by_system(top))
         for name in top.glob("directory*/again*"):

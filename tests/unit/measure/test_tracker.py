@@ -12,7 +12,18 @@ from exporter.measure.ledger import LEAST, Ledger
 from exporter.measure.listing import BATCH
 from exporter.measure.tracker import HOT_FOR, Tracker
 from exporter.measure.walk import measure
-from tests.unit.measure.trees import MIB, Ahead, by_system, descriptors, fill, grow, make_deep, remove, settle
+from tests.unit.measure.trees import (
+    MIB,
+    Ahead,
+    by_system,
+    descriptors,
+    fill,
+    grow,
+    make_deep,
+    remove,
+    settle,
+    stopped_after,
+)
 
 
 def test_the_first_pass_is_full(top: Path, tracker: Tracker) -> None:
@@ -230,17 +241,10 @@ def test_a_pass_that_was_stopped_is_made_up_for(top: Path, tracker: Tracker) -> 
     """What it left half done is done in full by the next."""
     fill(top, directories=20, files=2)
     tracker.full()
-    before, calls = descriptors(), 0
-
-    def pace(_: int) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 10:
-            raise KeyboardInterrupt
-
+    before = descriptors()
     (top / "directory0" / "new").write_bytes(b"x" * 5000)
     with pytest.raises(KeyboardInterrupt):
-        tracker.full(pace=pace)
+        tracker.full(pace=stopped_after(9))
     assert descriptors() == before
     quick = tracker.quick()
     assert (quick.full, quick.walked.usage) == (True, by_system(top))

@@ -14,7 +14,7 @@ from exporter.measure.descent import HELD
 from exporter.measure.usage import Usage
 from exporter.measure.walk import measure
 from tests.requirements import required_root
-from tests.unit.measure.trees import by_system, descriptors, du, make_deep
+from tests.unit.measure.trees import by_system, descriptors, du, make_deep, stopped_after
 
 WHITEOUT = stat.S_IFCHR, os.makedev(0, 0)
 
@@ -137,16 +137,8 @@ def test_what_pace_raises_ends_the_walk_and_leaves_nothing_open(top: Path) -> No
     """A signal stops the walk wherever it is."""
     make_deep(top, levels=100, name="deep")
     before = descriptors()
-    calls = 0
-
-    def pace(_: int) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 90:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        measure(str(top), pace=pace)
+        measure(str(top), pace=stopped_after(89))
     assert before == descriptors()
 
 
