@@ -55,7 +55,7 @@ class Backlog:
         *,
         depth: int,
         pace: Pace,
-        is_counted: Callable[["os.DirEntry[str]", os.stat_result], bool],
+        is_counted: Callable[[os.stat_result], bool],
     ) -> None:
         """Look at a directory's entries, until there are enough names of subdirectories or no entries any more.
 

@@ -25,6 +25,9 @@ BLOCK = 512
 NEVER = 1 << 62
 """A time of change, in Unix seconds, that no file reaches."""
 
+LARGE = (1 << 20) // BLOCK
+"""Blocks of a file that is worth a name: nobody asks who the smaller ones are, and there may be very many."""
+
 _NLINK: Final = 3
 _SIZE: Final = 6
 _CTIME: Final = 9
@@ -45,7 +48,7 @@ class Entries(Iterator["os.DirEntry[str]"], Protocol):
 class Found:
     """What was found in one directory, the directory itself left out."""
 
-    __slots__ = ("blocks", "files", "names", "size", "unreadable", "vanished")
+    __slots__ = ("blocks", "files", "has_recent", "large", "names", "size", "unreadable", "vanished")
 
     def __init__(self) -> None:
         self.size = 0
@@ -55,6 +58,11 @@ class Found:
         """Whatever is no directory: files, symlinks, fifos, sockets, devices, whiteouts."""
         self.names: list[str] = []
         """Of subdirectories."""
+        self.has_recent = False
+        """Whether a file changed lately."""
+        self.large: list[tuple[int, str]] = []
+        """Blocks and names of files that changed lately and have at least `LARGE`. They may be very many, too: whoever
+        asks for them keeps the list short, each time that `Pace` is called."""
         self.vanished = 0
         self.unreadable = 0
 
@@ -77,14 +85,14 @@ def look(
     found: Found,
     *,
     pace: Pace,
-    is_counted: Callable[["os.DirEntry[str]", os.stat_result], bool],
+    is_counted: Callable[[os.stat_result], bool],
     recent: int = NEVER,
     room: int = NEVER,
 ) -> bool:
     """Add entries to what was found, and return whether they are exhausted.
 
-    Each file with more than one name, or changed at ``recent`` (Unix seconds) or later, is counted only if
-    ``is_counted`` says so. It ends early once ``room`` names of subdirectories are at hand.
+    Each file with more than one name is counted only if ``is_counted`` says so. What changed at ``recent`` (Unix
+    seconds) or later is noted. It ends early once ``room`` names of subdirectories are at hand.
     """
     names = found.names
     while True:
@@ -103,16 +111,20 @@ def look(
             except OSError as error:
                 found.miss(error)
                 continue
-            if (status[_NLINK] > 1 or status[_CTIME] >= recent) and not is_counted(entry, status):
+            file_blocks = status.st_blocks
+            if status[_CTIME] >= recent:
+                found.has_recent = True
+                if file_blocks >= LARGE:
+                    found.large.append((file_blocks, entry.name))
+            if status[_NLINK] > 1 and not is_counted(status):
                 continue
             size += status[_SIZE]
-            blocks += status.st_blocks
+            blocks += file_blocks
             files += 1
         found.size += size
         found.blocks += blocks
         found.files += files
         pace(len(batch))
-        if len(batch) < BATCH:
-            return True
-        if len(names) >= room:
-            return False
+        is_exhausted = len(batch) < BATCH
+        if is_exhausted or len(names) >= room:
+            return is_exhausted

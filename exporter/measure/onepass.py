@@ -17,8 +17,7 @@ _TICK = 2.0
 """Seconds in which a directory may change again without a new time of change: one tick of the coarsest filesystem."""
 
 _HOT_FILES = 8
-_HOT_BLOCKS = (1 << 20) // BLOCK
-"""Files below 1 MiB are not remembered by name: nobody asks who they are, and there may be very many."""
+"""Remembered by name, of each directory."""
 _MOST_HOT_NAMES = 1000
 """In one tree. A file may have a great many names, so that its size does not keep their number small."""
 
@@ -48,7 +47,9 @@ class _Level:
     def sort_children(self) -> None:
         """Put the branches first: the next quick pass goes into them without another look."""
         directory, branches = self.directory, self.branches
-        if directory is not None and [*directory.children[: directory.branches]] != branches[::-1]:
+        if directory is None or not (branches or directory.branches):
+            return
+        if [*directory.children[: directory.branches]] != branches[::-1]:
             directory.children = (*branches[::-1], *(set(directory.children) - set(branches)))
             directory.branches = len(branches)
 
@@ -57,8 +58,8 @@ class OnePass:
     """One pass, quick or full."""
 
     __slots__ = (
-        "_bound", "_descent", "_growers", "_has_recent", "_hot", "_levels", "_linked", "_linked_since", "_links",
-        "_missed", "_now", "_recent", "_room", "_seen", "_stale", "_table", "allowance", "has_stale", "refreshed",
+        "_bound", "_descent", "_growers", "_levels", "_linked", "_linked_since", "_links", "_missed", "_now", "_recent",
+        "_room", "_seen", "_stale", "_table", "allowance", "has_stale", "refreshed",
     )  # fmt: skip
 
     def __init__(
@@ -105,8 +106,6 @@ class OnePass:
         self.has_stale = False
         """Whether the allowance was too small for all."""
         self._levels: list[_Level] = []
-        self._hot: list[tuple[int, str]] = []
-        self._has_recent = False
         self._linked: dict[int, Linked] = {}
         # A pass that reads everything meets all names, but for those of files that get them meanwhile.
         self._linked_since = now - _TICK if allowance == NEVER else -math.inf
@@ -229,9 +228,9 @@ class OnePass:
         parent.largest = max(parent.largest, left.grown)
 
     def _read(self, name: str, status: os.stat_result, known: Directory | None) -> _Level:
-        self._hot, self._linked, self._links, self._has_recent = [], {}, {}, False
+        self._linked, self._links = {}, {}
         found = self._list(0 if known is None else known.weight)
-        hot_files = {file: blocks for blocks, file in heapq.nlargest(_HOT_FILES, self._hot)}
+        hot_files = {file: blocks for blocks, file in heapq.nlargest(_HOT_FILES, found.large)} if found.large else {}
         new = Directory(
             changed=status.st_ctime_ns,
             is_hot=self._is_hot(status, found),
@@ -259,7 +258,7 @@ class OnePass:
 
     def _is_hot(self, status: os.stat_result, found: Found) -> bool:
         return (
-            self._has_recent
+            found.has_recent
             or found.unreadable > 0
             or status.st_ctime > self._now - _TICK
             or any(self._linked[inode].is_new and self._table.may_be_stray(inode) for inode in self._links)
@@ -272,6 +271,8 @@ class OnePass:
         def pace(entries: int) -> None:
             nonlocal held
             self._bound(entries)
+            if len(found.large) > BATCH:
+                found.large = heapq.nlargest(_HOT_FILES, found.large)
             names = len(found.names) + len(self._links) - known
             ledger.held += names - held
             held = names
@@ -290,16 +291,8 @@ class OnePass:
         self._missed.unreadable += found.unreadable
         return found
 
-    def _note(self, entry: "os.DirEntry[str]", status: os.stat_result) -> bool:
-        """Note a file that changed lately or has several names; whether it counts with the others."""
-        if status.st_ctime >= self._recent:
-            self._has_recent = True
-            if status.st_blocks >= _HOT_BLOCKS:
-                self._hot.append((status.st_blocks, entry.name))
-                if len(self._hot) > BATCH:
-                    self._hot = heapq.nlargest(_HOT_FILES, self._hot)
-        if status.st_nlink == 1:
-            return True
+    def _note(self, status: os.stat_result) -> bool:
+        """Note a file that has several names; it does not count with the others."""
         inode = status.st_ino
         self._links[inode] = self._links.get(inode, 0) + 1
         if inode not in self._linked:

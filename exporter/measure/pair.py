@@ -162,7 +162,7 @@ class _SharedWalk(Walk):
         super().__init__(descent, bound)
         self._sizes = sizes
 
-    def is_first_name(self, _: "os.DirEntry[str]", status: os.stat_result) -> bool:
+    def is_first_name(self, status: os.stat_result) -> bool:
         self._links += 1
         if status.st_ino in self._sizes:
             return False

@@ -219,7 +219,7 @@ class _Walk(Generic[P]):
         part.found.blocks += status.st_blocks
         return part
 
-    def _is_first_name(self, _: "os.DirEntry[str]", status: os.stat_result) -> bool:
+    def _is_first_name(self, status: os.stat_result) -> bool:
         if not self._linked.add(status.st_ino):
             return False
         self._bound.allow(status.st_nlink)

@@ -135,8 +135,7 @@ class Table:
         """Replace the record of a directory, and return by how many blocks it grew, hard links left out."""
         old = self.directories.get(inode, _NONE)
         self.directories[inode] = new
-        self._add(new, 1)
-        self._add(old, -1)
+        self._exchange(old, new)
         for file, names in new.links.items():
             self._name(file, names, linked[file])
         self._unname(old.links)
@@ -147,7 +146,7 @@ class Table:
         directories = self.directories
         for inode in [inode for inode, directory in directories.items() if directory.seen != seen]:
             gone = directories.pop(inode)
-            self._add(gone, -1)
+            self._exchange(gone, _NONE)
             self._unname(gone.links)
 
     def begin_pass(self) -> None:
@@ -179,12 +178,13 @@ class Table:
             if stray.since >= read_since and inode in linked and linked[inode].lacks_names
         }
 
-    def _add(self, directory: Directory, sign: int) -> None:
-        self._size += sign * directory.size
-        self._blocks += sign * directory.blocks
-        self._files += sign * directory.files
-        self.hot_names += sign * len(directory.hot_files)
-        records = sign * directory.weight
+    def _exchange(self, old: Directory, new: Directory) -> None:
+        """Let the sums have one record for another."""
+        self._size += new.size - old.size
+        self._blocks += new.blocks - old.blocks
+        self._files += new.files - old.files
+        self.hot_names += len(new.hot_files) - len(old.hot_files)
+        records = new.weight - old.weight
         self._records += records
         self.ledger.held += records
 

@@ -210,7 +210,7 @@ class Walk:
         self._directories += 1
         self._found.blocks += status.st_blocks
 
-    def is_first_name(self, _: "os.DirEntry[str]", status: os.stat_result) -> bool:
+    def is_first_name(self, status: os.stat_result) -> bool:
         """Whether a file with several names comes up for the first time."""
         self._links += 1
         if not self._linked.add(status.st_ino):

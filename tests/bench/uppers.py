@@ -55,7 +55,7 @@ def _passes(driver: Path, uppers: list[Path]) -> list[Figure]:
             tracker.quick()
 
     ours, theirs = [], []
-    for _ in range(3):
+    for _ in range(5):
         before = time.process_time()
         full()
         ours.append(time.process_time() - before)
