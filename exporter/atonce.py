@@ -77,6 +77,7 @@ def twice(trees: Sequence[UpperTree], *, apart: float, clock: Clock, progress: P
             clock.sleep(apart)
         for done, tree in enumerate(trees):
             progress(turn * len(trees) + done, 2 * len(trees), tree.name)
+            began = clock.monotonic()
             with suppress(OSError):
-                book.measured(tree.key, trackers[tree.key].quick())
+                book.measured(tree.key, trackers[tree.key].quick(), began=began)
     return {store: book.known(store) for store in {tree.key[0] for tree in trees}}

@@ -156,7 +156,7 @@ class Daemon:
 
     def _read(self) -> None:
         """Read the records, of as many roots as can be read."""
-        before, catalog = self._catalog, None
+        before, catalog, began = self._catalog, None, self._clock.monotonic()
         with self._vitals.stage(Stage.CATALOG):
             catalog = self._records.catalog(check=self._check)
             self._vitals.errors(Stage.CATALOG, Reason.VANISHED, catalog.vanished)
@@ -173,6 +173,7 @@ class Daemon:
         wanted = trees(self._catalog)
         known = {} if before is None else trees(before)
         self._measurer.expect(wanted)
+        self._book.rested(self._measurer.at_rest(), at=began)
         for key, tree in wanted.items():
             if known.get(key, tree) != tree:
                 self._measurer.hint(key)
@@ -183,13 +184,13 @@ class Daemon:
         roots = self._records.root_paths
         return [*roots, *(f"{path}/image" for path in roots), *inside]
 
-    def _measured(self, key: Key, outcome: Pass, cpu_seconds: float) -> None:
+    def _measured(self, key: Key, outcome: Pass, began: float, cpu_seconds: float) -> None:
         self._vitals.walked(inodes=outcome.looked, cpu_seconds=0.0)
         self._vitals.errors(Stage.UPPERS, Reason.VANISHED, outcome.walked.vanished)
         self._vitals.errors(Stage.UPPERS, Reason.IO, outcome.walked.unreadable)
         self._measured_for = (self._measured_for or 0.0) + cpu_seconds
         self._news.come(urgent=not self._book.has(key))
-        self._book.measured(key, outcome)
+        self._book.measured(key, outcome, began=began)
 
     def _aside(self, pace: Measure) -> bool:
         """Measure a piece of all else; whether there was one to measure."""

@@ -1,6 +1,6 @@
 """What the daemon knows of upper layers: which trees to measure, what the last passes found, who surges."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import inf
 
 import structlog
@@ -71,8 +71,13 @@ class UpperBook:
         self._uppers = {key: upper for key, upper in self._uppers.items() if key in self._containers}
         self._surges.keep(self._containers)
 
-    def measured(self, key: Key, outcome: Pass) -> None:
-        """Take down what a pass found."""
+    def rested(self, keys: Iterable[Key], *, at: float) -> None:
+        """Nobody could write to these since they were measured, as was seen then, in monotonic seconds."""
+        for key in keys:
+            self._surges.rested(key, at=at)
+
+    def measured(self, key: Key, outcome: Pass, *, began: float) -> None:
+        """Take down what a pass found that *began* then, in monotonic seconds, and has just ended."""
         walked, now = outcome.walked, self._clock.now()
         known = self._uppers.get(key)
         allocated, exact = walked.usage.allocated, not (walked.cut or walked.unreadable)
@@ -91,7 +96,7 @@ class UpperBook:
             tracked=not outcome.full_only,
         )
         # A clock that is set back must not make it seem that one was told of in the future.
-        surge = self._surges.measured(key, growth.grown, at=self._clock.monotonic())
+        surge = self._surges.measured(key, growth.grown, began=began, at=self._clock.monotonic())
         if surge is not None:
             self._tell(key, surge, outcome)
 

@@ -47,7 +47,7 @@ class Measurer(Generic[K]):
         full_interval: float,
         rest: Callable[[float], None],
         check: Callable[[], None],
-        measured: Callable[[K, Pass, float], None],
+        measured: Callable[[K, Pass, float, float], None],
         failed: Callable[[K, OSError], None],
         spent: Callable[[float], None] = lambda _cpu: None,
         others: Callable[[Pace], bool] = lambda _pace: False,
@@ -63,7 +63,7 @@ class Measurer(Generic[K]):
             full_interval: Seconds in which to read all of a tree once, where the budget allows.
             rest: Lets so many seconds pass, or fewer, and may do other work meanwhile, such as `expect`.
             check: Called often within a pass. What it or ``rest`` raises ends the measuring.
-            measured: Told of every pass, and the CPU seconds that it took.
+            measured: Told of every pass, when it began (monotonic seconds), and the CPU seconds that it took.
             failed: Told why a tree could not be measured.
             spent: Told of all CPU seconds that measuring took, soon after.
             others: Does a piece of other measuring at the pace given, within the same budget, when no pass is due;
@@ -101,6 +101,10 @@ class Measurer(Generic[K]):
         """Whether there is nothing to measure until something changes: no tree, or only trees at rest."""
         return self._schedule.rests
 
+    def at_rest(self) -> list[K]:
+        """The trees that nobody could write to since they were measured, as was last seen."""
+        return self._schedule.at_rest()
+
     def run(self) -> None:
         """Measure without end."""
         while True:
@@ -131,7 +135,8 @@ class Measurer(Generic[K]):
         there are never more passes under way than lanes, however many trees there are of which nothing is known yet, or
         that become dear all at once. What a quick pass had read by then need not be read again.
         """
-        turn = self._schedule.begin(key, now=self._clock.monotonic())
+        began = self._clock.monotonic()
+        turn = self._schedule.begin(key, now=began)
         meter = _Meter(self._clock)
         try:
             outcome = self._pass(turn, self._pace(meter, turn.expected, within=within))
@@ -145,7 +150,7 @@ class Measurer(Generic[K]):
             self._pay(meter)
         self._schedule.done(turn, outcome, cpu=meter.total)
         if outcome is not None and key in self._trackers:
-            self._measured(key, outcome, meter.total)
+            self._measured(key, outcome, began, meter.total)
         return meter.total
 
     def _aside(self) -> bool:

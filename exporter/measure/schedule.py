@@ -153,6 +153,10 @@ class Schedule(Generic[K]):
         """Whether no tree is due, now or later, or is being measured: there is none, or all are at rest."""
         return not any(entry.is_under_way or entry.due < inf for entry in self._entries.values())
 
+    def at_rest(self) -> list[K]:
+        """The trees that are as they were when they were measured in full, and that nobody can write to."""
+        return [key for key, entry in self._entries.items() if entry.settled == entry.tree]
+
     def begin(self, key: K, *, now: float) -> Turn[K]:
         """Take a tree out of the queue, to measure it now; `done` puts it back."""
         entry = self._entries[key]

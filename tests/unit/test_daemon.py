@@ -1,5 +1,6 @@
 """The loop, on stores on disk, with time and hints passed in."""
 
+import os
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -185,6 +186,34 @@ def test_a_surge_gives_one_line_that_names_who_grows(host: Host) -> None:
     assert (line["container"], line["image"], line["container_id"]) == ("web", "web:1", made)
     assert line["grown_bytes"] >= 500_000
     assert line["largest_growers"][0]["path"].startswith("/var")
+
+
+@pytest.mark.parametrize("is_seen_running", [True, False])
+def test_a_job_that_rested_for_long_and_writes_at_once_is_told(host: Host, is_seen_running: bool) -> None:
+    """What it writes came after it was last seen at rest, not in the half hour since it was measured."""
+    made = container(host)
+    host.store.set_state(made, "exited")
+    host.threshold = 100_000
+    rested: list[float] = []
+
+    def start() -> bool:
+        rested.append(host.clock.now() - host.last.uppers[made].measured_at)
+        host.store.set_state(made, "running")
+        host.store.write(made, "out", 500_000)
+        return is_seen_running
+
+    def end() -> bool:
+        host.store.set_state(made, "exited")
+        directory = Path(host.store.upper_path(made)).parent
+        os.utime(directory, (host.clock.at, host.clock.at))
+        return True
+
+    with structlog.testing.capture_logs() as lines:
+        host.run(*WHOLE_ROUND * 250, start, end, *WHOLE_ROUND)
+    assert rested[0] > 1800
+    (line,) = [line for line in lines if line["event"] == "an upper layer grows fast"]
+    assert line["grown_bytes"] >= 500_000
+    assert line["seconds"] <= 2 * INTERVAL
 
 
 def test_a_root_without_a_store_is_said_once(tmp_path: Path) -> None:

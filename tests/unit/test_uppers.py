@@ -33,7 +33,7 @@ def grown(*passes: Pass) -> tuple[Growth | None, list[bool], int]:
     with capture_logs() as logs:
         for done in passes:
             clock.sleep(INTERVAL)
-            book.measured(WEB, done)
+            book.measured(WEB, done, began=clock.monotonic())
             exact.append(book.known(WEB[0])[WEB[1]].exact)
     return book.known(WEB[0])[WEB[1]].growth, exact, len(logs)
 

@@ -33,6 +33,7 @@ class Host:
         self.then: list[tuple[float, Callable[[], None]]] = []
         self.spent: list[tuple[float, float]] = []
         self.passes: list[tuple[float, str, Pass]] = []
+        self.began: dict[str, list[float]] = {}
         self.failures: list[str] = []
         self.measurer = Measurer[str](
             clock=self,
@@ -41,10 +42,14 @@ class Host:
             full_interval=FULL_INTERVAL,
             rest=self.rest,
             check=self.check,
-            measured=lambda key, done, _cpu: self.passes.append((self.time, key, done)),
+            measured=self.measured,
             failed=lambda key, _error: self.failures.append(key),
             start=start,
         )
+
+    def measured(self, key: str, done: Pass, began: float, _cpu: float) -> None:
+        self.passes.append((self.time, key, done))
+        self.began.setdefault(key, []).append(began)
 
     def now(self) -> float:
         return time.time() + self.time
@@ -206,6 +211,41 @@ def test_a_stopped_tree_is_measured_once(root: Path) -> None:
     assert host.last("web").walked.usage == by_system(top)
 
 
+def test_a_tree_is_at_rest_once_it_is_measured_and_nobody_writes(root: Path) -> None:
+    """Not before, not while its container runs, and not when it has changed since."""
+    host = Host()
+    stopped, running = root / "stopped" / "diff", root / "running" / "diff"
+    for top in (stopped, running):
+        make(top, directories=3)
+    trees = {"stopped": tree(stopped, active=False), "running": tree(running)}
+    host.measurer.expect(trees)
+    assert host.measurer.at_rest() == []
+
+    def start() -> None:
+        assert host.measurer.at_rest() == ["stopped"]
+        host.measurer.expect({**trees, "stopped": tree(stopped)})
+        assert host.measurer.at_rest() == []
+
+    def end() -> None:
+        os.utime(stopped.parent, (0, 0))
+        host.measurer.expect({**trees, "stopped": tree(stopped, active=False)})
+        assert host.measurer.at_rest() == []
+
+    host.run(100.0, (20.0, start), (40.0, end))
+    assert host.measurer.at_rest() == ["stopped"]
+
+
+def test_a_pass_is_told_with_when_it_began(root: Path) -> None:
+    """What it did not find came after that, however long it rested meanwhile."""
+    host = Host()
+    host.measurer.expect({"giant": make(root / "giant", directories=3000)})
+    host.run(600.0)
+    assert host.began["giant"][0] < 1.0
+    assert host.times("giant")[0] > 60.0
+    ends = [0.0, *host.times("giant")]
+    assert all(before <= began for before, began in zip(ends, host.began["giant"], strict=False))
+
+
 def test_a_hinted_tree_is_measured_soon(root: Path) -> None:
     """It does not wait for its interval."""
     host = Host()
@@ -249,7 +289,7 @@ def measurer(host: Host, *, max_directories: int) -> Measurer[str]:
         full_interval=FULL_INTERVAL,
         rest=host.rest,
         check=host.check,
-        measured=lambda key, done, _cpu: host.passes.append((host.time, key, done)),
+        measured=host.measured,
         failed=lambda key, _error: host.failures.append(key),
         max_directories=max_directories,
     )
