@@ -158,7 +158,7 @@ CPU_BUDGET = Option(
     flag="--scan.cpu-budget",
     parse=share,
     default="1%",
-    meaning="Share of one CPU core that all measuring together may take.",
+    meaning="Share of one CPU core that all measuring together may take, but for 5 CPU seconds at once at each start.",
     metavar="PERCENT",
 )
 MAX_DIRECTORIES = Option(

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import settings
+from exporter.measure.measurer import START
 from exporter.settings import Pace, ServeSettings
 from exporter.store.detect import Root
 
@@ -228,6 +229,11 @@ def test_the_settings_shown_can_be_typed_again() -> None:
     }
     assert parse([f"{flag}={value}" for flag, value in shown.items() if not flag.startswith("--path.")]) == DEFAULTS
     assert settings.shown(DEFAULTS, roots[:1]).keys() == shown.keys() - {"--path.containerd-root"}
+
+
+def test_the_help_tells_what_a_start_may_spend() -> None:
+    """More than the budget: who sets a small one for a machine with little to spare must know."""
+    assert f"{START:g} CPU seconds at once at each start" in settings.CPU_BUDGET.meaning
 
 
 def test_the_state_file_lies_where_systemd_says() -> None:
