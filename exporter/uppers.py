@@ -11,8 +11,8 @@ from exporter.account.surge import Surge, Surges
 from exporter.clock import Clock
 from exporter.measure.schedule import Tree
 from exporter.measure.tracker import Pass
-from exporter.store.catalog import Catalog, Store
-from exporter.store.entries import CacheID, Container, ContainerID, ContainerState
+from exporter.store.catalog import Catalog, Layout, Store
+from exporter.store.entries import CacheID, Container, ContainerID, ContainerState, Directory
 
 Key = tuple[str, ContainerID]
 """A store's name and a container's ID."""
@@ -42,14 +42,23 @@ def trees(catalog: Catalog) -> Mapping[Key, Tree]:
         directory = store.directories.get(name)
         return Tree(
             path=store.diff_path(name),
-            active=container.state in WRITING,
-            stamp=0.0 if directory is None else directory.modified,
+            active=container.state in WRITING or name in store.overlaid or _is_bare(store, directory),
+            stamp=0.0 if directory is None else _mounted(directory),
         )
 
     return {
         (store.name, container.container_id): tree(store, container, name)
         for store, container, name in uppers_of(catalog)
     }
+
+
+def _is_bare(store: Store, directory: Directory | None) -> bool:
+    """Whether it lies on nothing, in a snapshotter: that mounts it without overlayfs, which leaves no trace."""
+    return store.layout is Layout.SNAPSHOTTER and directory is not None and not directory.lower
+
+
+def _mounted(directory: Directory) -> float:
+    return directory.modified if directory.mounted is None else directory.mounted
 
 
 class UpperBook:

@@ -222,6 +222,9 @@ class Directory:
     linked: float | None = None
     """When its ``link`` was written, Unix seconds: the engine does that once, when it makes the directory. None where
     there is no such record."""
+    mounted: float | None = None
+    """Of a snapshotter's directory that may be written to: when it was last mounted for that, or made, Unix seconds. A
+    graph driver's shows it by ``merged``, which comes and goes, and so by `modified`."""
     rowless_since: float | None = None
     """Of a snapshotter's directory without a row: since when it has had none, or longer, Unix seconds. The engine
     deletes the row first, and the directory when it gets round to it."""

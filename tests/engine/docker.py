@@ -128,11 +128,11 @@ class Docker(Server):
     def _addressed(self) -> dict[str, str]:
         return {"DOCKER_HOST": f"unix://{self._socket}", "DOCKER_CONFIG": f"{self.root}/client"}
 
-    def client(self, *args: str) -> "subprocess.Popen[bytes]":
-        """``docker <args>``, running: to be killed, or to see its engine die."""
+    def client(self, *args: str, stdin: int = subprocess.DEVNULL) -> "subprocess.Popen[bytes]":
+        """``docker <args>``, running: to be killed, to see its engine die, or to be fed bit by bit."""
         quiet = subprocess.DEVNULL
         return subprocess.Popen(
-            [self._client, *args], env=self._addressed, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+            [self._client, *args], env=self._addressed, stdin=stdin, stdout=quiet, stderr=quiet, start_new_session=True
         )
 
     def api(self, path: str, *, method: str = "GET", body: object = None) -> Any:

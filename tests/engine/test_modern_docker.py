@@ -2,6 +2,8 @@
 
 import os
 import shlex
+import subprocess
+import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from exporter.account.freeing import way_of
 from exporter.account.reclaim import Kind
 from exporter.survey import Survey
-from tests.engine.agreement import problems_of, store_report, survey_of, told_by_engine
+from tests.engine.agreement import allocated, problems_of, store_report, survey_of, told_by_engine
 from tests.engine.conftest import Tell
 from tests.engine.docker import Docker, Registry
 from tests.engine.images import BASE, build
@@ -27,7 +29,7 @@ from tests.engine.test_containerd_records import tarball
 from tests.engine.test_lifecycle import scrape
 from tests.engine.test_reclaimable import PRUNES
 from tests.requirements import required
-from tests.service.exporters import running
+from tests.service.exporters import Exporter, running
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +107,58 @@ def test_an_upgrade_beside_an_exporter_that_stays(distribution: Path, tmp_path: 
             assert set(scrape(exporter).samples["layerstore_integrity_problems"].values()) == {0.0}
             assert exporter.end() == 0
         tell(Counter({what: len(figures) for what, figures in expected.items()}))
+
+
+@pytest.mark.parametrize("in_containerd", [True, False], ids=["containerd", "overlay2"])
+def test_what_is_copied_into_a_stopped_container(distribution: Path, tmp_path: Path, *, in_containerd: bool) -> None:
+    """Its upper layer is not looked at while nothing happens to it; what ``docker cp`` puts there is in the figures
+    soon, each time, and of a copy that takes long already while it does."""
+    with ModernDocker(distribution, in_containerd=in_containerd) as docker:
+        build(docker, BASE, tag="base")
+        docker.cli("run", "--name=stopped", "--network=none", "base", "sh", "-c", WRITE)
+        upper = upper_of(docker, NAME if in_containerd else "overlay2")
+        with running(tmp_path, docker.data_root, "--scan.interval=500ms") as exporter:
+            exporter.wait_until(lambda: figure(exporter, "allocated_bytes") == allocated(upper))
+            measured = at_rest(lambda: figure(exporter, "measured_timestamp_seconds"), quiet=3)
+            for number in range(3):
+                copied = tmp_path / f"copied{number}"
+                copied.write_bytes(os.urandom(1_000_000))
+                docker.cli("cp", str(copied), "stopped:/")
+                assert allocated(upper) > 1_000_000 * (number + 1)
+                exporter.wait_until(lambda: figure(exporter, "allocated_bytes") == allocated(upper))
+                before, measured = measured, at_rest(lambda: figure(exporter, "measured_timestamp_seconds"))
+                assert before < measured
+
+            before = figure(exporter, "allocated_bytes")
+            content, header = os.urandom(4_000_000), tarfile.TarInfo("slow")
+            header.size = len(content)
+            with docker.client("cp", "-", "stopped:/", stdin=subprocess.PIPE) as client:
+                assert client.stdin is not None
+                client.stdin.write(header.tobuf() + content[:1_000])
+                client.stdin.flush()
+                exporter.wait_until(lambda: figure(exporter, "measured_timestamp_seconds") > measured)
+                client.stdin.write(content[1_000:3_000_000])
+                client.stdin.flush()
+                exporter.wait_until(lambda: figure(exporter, "allocated_bytes") > before + 2_500_000)
+                client.stdin.write(content[3_000_000:] + bytes(tarfile.RECORDSIZE))
+            assert client.returncode == 0
+            assert allocated(upper) > before + len(content)
+            exporter.wait_until(lambda: figure(exporter, "allocated_bytes") == allocated(upper))
+
+
+def upper_of(docker: ModernDocker, name: str) -> str:
+    """The upper layer of the only container of a store."""
+    store = store_report(survey_of(docker).report(), name).store
+    (container,) = store.containers
+    directory = store.upper_of(container)
+    assert directory is not None
+    return store.diff_path(directory)
+
+
+def figure(exporter: Exporter, what: str) -> float:
+    """What is told of the upper layer of the only container; less than 0 where it is not yet told."""
+    told = scrape(exporter).samples.get(f"layerstore_container_upper_{what}", {})
+    return next(iter(told.values()), -1.0)
 
 
 PLAIN = "containerd/plain"

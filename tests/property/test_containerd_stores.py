@@ -79,6 +79,7 @@ def readings(draw: st.DrawFn) -> Reading:
         metadata=Contents(value=Metadata(version=4, namespaces={"k8s.io": space})),
         rows=Contents(value=rows),
         directories=directories,
+        mounted={name: NOW for name in directories if draw(st.booleans())},
         internal=frozenset(),
         containers={},
         containers_complete=True,

@@ -130,6 +130,16 @@ class ContainerdRootBuilder:
             file.write_bytes(content)
         return made
 
+    def mount(self, number: int, *, files: Mapping[str, bytes] | None = None) -> None:
+        """Mount a snapshot to write to, write, and unmount: overlayfs makes ``work/work`` anew, and leaves it."""
+        directory = self.snapshotter / "snapshots" / str(number)
+        work = directory / "work/work"
+        if work.exists():
+            work.rmdir()
+        work.mkdir()
+        for path, content in (files or {}).items():
+            (directory / "fs" / path).write_bytes(content)
+
     def row_of(self, namespace: str, key: str) -> bytes:
         """The name of a snapshot's row."""
         found = self.space(namespace).snapshots[MEASURABLE][key.encode()].get(b"name")

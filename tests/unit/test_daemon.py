@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 import structlog
 
-from exporter.account.report import StoreReport
+from exporter.account.report import StoreReport, Upper
 from exporter.rhythm import LATEST
+from exporter.store.detect import Root
 from exporter.store.entries import ContainerID
 from exporter.vitals import Stage
+from tests.store.containerd_roots import ContainerdRootBuilder
 from tests.unit.daemons import INTERVAL, LONGEST_REST, WHOLE_ROUND, Host, container, wait
+from tests.unit.store.containerd.hosts import CONTAINER, write_container
 from tests.unit.store.hosts import give_away, unprivileged
 
 
@@ -103,6 +106,35 @@ def test_a_container_that_ends_and_begins_again(host: Host) -> None:
     assert uppers[0].measured_at == uppers[1].measured_at < uppers[2].measured_at
     growths = [(upper.growth.grown, upper.growth.freed) for upper in uppers if upper.growth is not None]
     assert growths == [(40_960, 0), (40_960, 0), (81_920, 0)]
+
+
+def test_what_is_written_into_a_stopped_container(host: Host, tmp_path: Path) -> None:
+    """In containerd's image store nothing about the directory around the upper layer tells but what a mount left. What
+    is written is told of; then the upper layer rests again."""
+    builder = ContainerdRootBuilder(tmp_path / "stopped/containerd/daemon")
+    host.named = Root(path=str(tmp_path / "stopped"))
+    target, chain = builder.pulled("moby", "docker.io/library/web:1", "base")
+    number = builder.dockers_container(CONTAINER, parent=chain[-1])
+    write_container(tmp_path / "stopped", CONTAINER, image=target, state={"StartedAt": "2024-05-06T07:08:10Z"})
+    builder.write()
+    builder.age(1_000)
+    seen: list[Upper] = []
+
+    def write() -> bool:
+        builder.mount(number, files={f"copied{len(seen)}": bytes(40_960)})
+        return False
+
+    def note() -> bool:
+        seen.append(host.last.uppers[ContainerID(CONTAINER)])
+        return False
+
+    rest = (*WHOLE_ROUND, note, *WHOLE_ROUND * 3, note)
+    host.run(*rest, write, *rest, write, *rest)
+
+    assert [upper.usage.size for upper in seen] == [0, 0, 40_960, 40_960, 81_920, 81_920]
+    assert [upper.growth.grown for upper in seen if upper.growth is not None][::2] == [0, 40_960, 81_920]
+    moments = [upper.measured_at for upper in seen]
+    assert moments[0] == moments[1] < moments[2] == moments[3] < moments[4] == moments[5]
 
 
 def test_what_is_removed_is_gone_from_the_next_report(host: Host) -> None:

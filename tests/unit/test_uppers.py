@@ -1,4 +1,7 @@
-"""What the daemon takes down of each pass over an upper layer."""
+"""Which upper layers the daemon has measured, and what it takes down of each pass."""
+
+from dataclasses import replace
+from pathlib import Path
 
 from structlog.testing import capture_logs
 
@@ -6,9 +9,12 @@ from exporter.account.growth import Growth
 from exporter.measure.tracker import Pass
 from exporter.measure.usage import Usage
 from exporter.measure.walk import Walked
-from exporter.store.entries import ContainerID
-from exporter.uppers import Key, UpperBook
+from exporter.store.catalog import Catalog, Store
+from exporter.store.entries import CacheID, ContainerID, ContainerState
+from exporter.uppers import Key, UpperBook, trees
+from tests.store.containerd_roots import ContainerdRootBuilder
 from tests.unit.daemons import INTERVAL, Time
+from tests.unit.store.containerd.hosts import kubernetes, scan, store_of
 
 WEB: Key = ("overlay2", ContainerID("a" * 64))
 GIB = 1 << 30
@@ -59,3 +65,36 @@ def test_a_layer_that_grows_makes_a_line() -> None:
     """Whether it was seen whole or not."""
     assert grown(outcome(GIB), outcome(2 * GIB))[2] == 1
     assert grown(outcome(GIB), outcome(2 * GIB, cut=True))[2] == 1
+
+
+NODE = "containerd/k8s.io"
+
+
+def ended(builder: ContainerdRootBuilder, container: str = "container-id") -> Store:
+    """The store of a node whose container has ended."""
+    builder.status(container, StartedAt=2, FinishedAt=3)
+    store = store_of(scan(containerd=builder.path), NODE)
+    assert store.containers[ContainerID(container)].state is ContainerState.EXITED
+    return store
+
+
+def is_watched(store: Store, container: str = "container-id") -> bool:
+    """Whether its upper layer is measured all the time."""
+    return trees(Catalog(taken_at=0.0, stores=(store,)))[NODE, ContainerID(container)].active
+
+
+def test_what_is_mounted_is_watched_though_its_container_has_ended(tmp_path: Path) -> None:
+    """A long ``docker cp`` into it is told of while it is under way, and what it writes last is not missed."""
+    store = ended(kubernetes(tmp_path))
+    upper = store.upper_of(ContainerID("container-id"))
+    assert upper is not None
+    assert not is_watched(store)
+    assert is_watched(replace(store, overlaid=frozenset({upper})))
+    assert not is_watched(replace(store, overlaid=frozenset({CacheID("another")})))
+
+
+def test_an_upper_layer_that_lies_on_nothing_is_always_watched(tmp_path: Path) -> None:
+    """containerd mounts it without overlayfs, and nothing tells afterwards that it did."""
+    builder = kubernetes(tmp_path)
+    builder.container("k8s.io", "bare")
+    assert is_watched(ended(builder.write(), "bare"), "bare")

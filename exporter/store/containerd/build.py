@@ -39,6 +39,8 @@ class Reading:
     rows: Contents[Mapping[str, BackendSnapshot]]
     """Those of the snapshotter that can be measured."""
     directories: Mapping[str, Found]
+    mounted: Mapping[str, float]
+    """When those that may be written to were last mounted for that, or made, Unix seconds; by name."""
     internal: frozenset[str]
     containers: Mapping[ContainerID, Container]
     """Docker's."""
@@ -101,9 +103,8 @@ class _Builder:
         self._namespace = recorded.get(namesake.namespace) or Namespace(name=namesake.namespace)
         self._measurable = namesake.snapshotter == MEASURABLE
         rows = reading.rows.value if self._measurable else {}
-        self._snapshots = Snapshots(
-            self._namespace, namesake.snapshotter, Backend(rows=rows, directories=reading.directories)
-        )
+        backend = Backend(rows=rows, directories=reading.directories, mounted=reading.mounted)
+        self._snapshots = Snapshots(self._namespace, namesake.snapshotter, backend)
         self._docker = reading.root.docker if namesake.namespace == DOCKERS else None
         self._cached = frozenset(_cached_keys(reading.cache)) if self._docker is not None else frozenset[str]()
         self._places = _places(reading.root, namesake, self._docker)

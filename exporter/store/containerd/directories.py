@@ -7,7 +7,8 @@ what has no row is being made or removed, or was when containerd died. Source: c
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from exporter.store.records import LOST_AND_FOUND, Folder, Reading, Scan, Stamp, stamp_of
@@ -50,6 +51,22 @@ class SnapshotDirectories:
             folder, scan.names(folder), scan=scan, stamp=stamp, read=lambda name: _read(folder, name)
         )
         self.internal = frozenset(internal)
+        return found
+
+    def mounted(self, folder: Folder | None, names: Iterable[str], scan: Scan) -> Mapping[str, float]:
+        """When each of these was last mounted to be written to, Unix seconds, or else made; without those that cannot
+        be looked at.
+
+        overlayfs makes ``work/work`` anew at each such mount, before anything can be written, and does nothing else to
+        ``work``. The directory itself stays as it was made, whatever is mounted and written.
+        """
+        found: dict[str, float] = {}
+        if folder is None:
+            return found
+        for name in names:
+            scan.check()
+            with suppress(OSError):
+                found[name] = folder.status(f"{name}/work").st_mtime
         return found
 
 

@@ -25,7 +25,7 @@ from exporter.store.containerd.content import ConfigurationReader, configuration
 from exporter.store.containerd.directories import SnapshotDirectories
 from exporter.store.containerd.metadata import Metadata, MetadataReader, Namespace
 from exporter.store.containerd.roots import MEASURABLE, ContainerdRoot, cache_database
-from exporter.store.containerd.snapshotter import BackendSnapshot, SnapshotterReader
+from exporter.store.containerd.snapshotter import BackendSnapshot, Kind, SnapshotterReader
 from exporter.store.containers import ContainerReader
 from exporter.store.engine import BACKING_DEVICE, EngineClock, boot_time
 from exporter.store.imageconfig import Configuration
@@ -69,14 +69,16 @@ class ContainerdReader:
             def folder(path: str) -> Folder | None:
                 return scan.folder(path, stack)
 
-            directories = self._directories.read(folder(f"{snapshotter}/snapshots"), scan)
+            snapshots = folder(f"{snapshotter}/snapshots")
+            directories = self._directories.read(snapshots, scan)
             before = len(scan.problems)
             containers = self._containers.read(folder(f"{root.docker}/containers") if root.docker else None, scan)
             containers_complete = len(scan.problems) == before
             statuses = self._statuses.read(folder(root.statuses), scan)
-        metadata = self._metadata.read(root.metadata)
-        database = f"{snapshotter}/metadata.db"
-        rows = self._rows.read(database)
+            metadata = self._metadata.read(root.metadata)
+            database = f"{snapshotter}/metadata.db"
+            rows = self._rows.read(database)
+            mounted = self._directories.mounted(snapshots, _writable(rows.value), scan)
         if not metadata.found and (rows.value or directories):
             metadata = _lost(root.metadata, metadata)
         if not rows.found and any(space.snapshots.get(MEASURABLE) for space in metadata.value.namespaces.values()):
@@ -93,6 +95,7 @@ class ContainerdReader:
             metadata=metadata,
             rows=rows,
             directories=directories,
+            mounted=mounted,
             internal=self._directories.internal,
             containers=containers,
             containers_complete=containers_complete,
@@ -214,6 +217,11 @@ def _gone(
         directories={name: before.directories.get(name, changed[0]) for name in directories if name not in numbers},
         rows={name: before.rows.get(name, changed[1]) for name in rows if name not in named},
     )
+
+
+def _writable(rows: Mapping[str, BackendSnapshot]) -> Iterable[str]:
+    """The directories that something may write to: few, and the others are not looked into at each scan."""
+    return (str(row.number) for row in rows.values() if row.kind is Kind.ACTIVE)
 
 
 def _holding(metadata: Metadata, now: float) -> Iterable[tuple[str, str]]:

@@ -28,6 +28,8 @@ class Backend:
 
     rows: Mapping[str, BackendSnapshot]
     directories: Mapping[str, Found]
+    mounted: Mapping[str, float]
+    """When directories that may be written to were last mounted for that, Unix seconds."""
 
 
 class Snapshots:
@@ -148,8 +150,9 @@ class Snapshots:
             if seen is not None:
                 key = keys.get(row.name)
                 lower = () if key is None else [self.named[at] for at in self.below(key) if at in self.named]
-                directory = directory_found(str(row.number), seen, committed=row.kind is Kind.COMMITTED)
-                found[directory.name] = _above(directory, tuple(map(directory_of, lower)))
+                name, committed = directory_of(row), row.kind is Kind.COMMITTED
+                directory = directory_found(name, seen, committed=committed, mounted=self._backend.mounted.get(name))
+                found[name] = _above(directory, tuple(map(directory_of, lower)))
         return found
 
     def unnamed(self) -> Iterator[BackendSnapshot]:
@@ -172,11 +175,17 @@ def _above(directory: Directory, lower: tuple[CacheID, ...]) -> Directory:
         has_work=directory.has_work,
         has_merged=False,
         modified=directory.modified,
+        mounted=directory.mounted,
     )
 
 
 def directory_found(
-    name: str, seen: Found, *, committed: bool = False, rowless_since: float | None = None
+    name: str,
+    seen: Found,
+    *,
+    committed: bool = False,
+    mounted: float | None = None,
+    rowless_since: float | None = None,
 ) -> Directory:
     """A directory, as far as looking at it tells."""
     return Directory(
@@ -188,6 +197,7 @@ def directory_found(
         has_work=seen.has_work,
         has_merged=False,
         modified=seen.modified,
+        mounted=mounted,
         rowless_since=rowless_since,
     )
 

@@ -15,8 +15,13 @@ from exporter.measure.walk import Walked, measure
 from exporter.sample.builder import StoreBuilder
 from exporter.store.catalog import Source
 from exporter.store.entries import CacheID
+from tests.store.containerd_roots import ACTIVE
 from tests.unit.measure.roots import Host, build
 from tests.unit.measure.trees import du
+from tests.unit.store.containerd.hosts import docker, write_container
+
+DOCKERS_STORE = "containerd/moby"
+"""What Docker has in containerd."""
 
 
 @pytest.fixture
@@ -172,6 +177,26 @@ def test_what_nobody_knows_for_immutable_is_measured_again(built: StoreBuilder, 
 
     after = host.allocated()[CacheID("stranger")]
     assert (before < after, after) == (True, bytes_of(stranger))
+
+
+def test_what_a_mount_leaves_beside_an_upper_layer(tmp_path: Path) -> None:
+    """In a snapshotter, too, it is in the figure at the next look, though the directory itself shows nothing of it."""
+    root = tmp_path / "docker"
+    builder = docker(root)
+    upper = builder.snapshot("moby", "f" * 64, kind=ACTIVE)
+    write_container(root, "f" * 64, image="", state={"StartedAt": ""})
+    builder.write()
+    builder.age(1_000)
+    host = Host(root)
+    host.scan()
+    directory = builder.snapshotter / f"snapshots/{upper}"
+    before = host.allocated(DOCKERS_STORE)[CacheID(str(upper))]
+    assert before == bytes_of(directory)
+
+    builder.mount(upper)
+    host.scan()
+
+    assert before < host.allocated(DOCKERS_STORE)[CacheID(str(upper))] == bytes_of(directory)
 
 
 def test_which_directories_are_immutable(built: StoreBuilder, host: Host) -> None:

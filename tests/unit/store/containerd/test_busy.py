@@ -31,6 +31,7 @@ def reading(tmp_path: Path) -> Reading:
         directories={
             str(row.number): Found(has_files=True, has_work=False, modified=NOW) for row in rows.value.values()
         },
+        mounted={},
         internal=frozenset(),
         containers={},
         containers_complete=True,

@@ -7,7 +7,7 @@ import pytest
 
 from exporter.account.reclaim import Kind, removable
 from exporter.account.sharing import container_chain, head_images, image_states, image_uses, layer_uses
-from exporter.store.entries import ContainerID, ContainerState, ImageID, Workload
+from exporter.store.entries import CacheID, ContainerID, ContainerState, ImageID, Workload
 from tests.store.containerd_roots import ACTIVE, SIZE, chain_ids, sha256
 from tests.unit.store.containerd.hosts import CONTAINER, docker, kubernetes, scan, scanner, store_of, write_container
 from tests.unit.store.hosts import LATER
@@ -188,6 +188,33 @@ def test_an_image_of_two_platforms_has_the_layers_of_both(tmp_path: Path) -> Non
     assert list(image.chain_ids) == [*amd, *arm]
     assert list(image.tops) == [amd[-1], arm[-1]]
     assert [step.created_by for step in image.history] == ["COPY base", "COPY amd", "COPY base for arm", "COPY arm"]
+
+
+def test_when_a_directory_was_last_mounted_to_be_written_to(tmp_path: Path) -> None:
+    """It is told of those that may be written to, and of no others: a layer is not, though it once was."""
+    builder = docker(tmp_path)
+    number, layer = builder.snapshot("moby", "build", kind=ACTIVE), builder.snapshot("moby", "layer")
+    (builder.snapshotter / f"snapshots/{layer}/work").mkdir()
+    builder.write()
+    builder.age(1_000)
+    again = scanner(docker=tmp_path)
+    before = again.scan(time.time() + LATER).stores[0].directories
+
+    builder.mount(number, files={})
+    after = again.scan(time.time() + LATER).stores[0].directories
+
+    name = CacheID(str(number))
+    work = builder.snapshotter / f"snapshots/{number}/work"
+    assert work.stat().st_mtime == after[name].mounted
+    assert before[name].mounted == before[name].modified == after[name].modified
+    assert {other: directory for other, directory in after.items() if other != name} == {
+        other: directory for other, directory in before.items() if other != name
+    }
+    assert {other for other, directory in after.items() if directory.mounted is not None} == {
+        name,
+        again.scan(time.time() + LATER).stores[0].upper_of(ContainerID(CONTAINER)),
+    }
+    assert after[CacheID(str(layer))].has_work
 
 
 def test_nothing_is_read_anew_while_nothing_changes(tmp_path: Path) -> None:
