@@ -58,6 +58,7 @@ EMPTY: Mapping[str, str] = {
     "LayerstoreScanStale warning": "all figures are seconds old",
     "LayerstoreStrandedStore info": "no engine switched drivers",
     "LayerstoreUpperNearLimit warning": "the sample's limit is far above what is written",
+    "LayerstoreUppersInexact warning": "every upper layer is seen whole",
     "LayerstoreWatchIncomplete info": "all directories are watched",
     "LayerstoreWatchOverflow info": "nothing overflowed",
     "host: Damaged records by kind A": "all records are sound",

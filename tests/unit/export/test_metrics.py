@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.samples import Sample
 
 from exporter.account.growth import Growth
-from exporter.account.report import ImageUse, LayerUse, Report
+from exporter.account.report import ImageUse, LayerUse, Report, StoreReport, Upper
 from exporter.export.exposition import Exposition
 from exporter.export.metrics.family import LABEL_LIMIT, label, short_ids
 from exporter.export.metrics.images import names
@@ -296,6 +296,24 @@ def test_upper_layers_are_read_since_the_oldest_reading() -> None:
     assert {"overlay2": 1_000_000.0} == values(known, "layerstore_uppers_read_timestamp_seconds", "store")
     unknown = report(store_report(store(), uppers=dict(zip(ids, (old, never), strict=True))))
     assert {} == values(unknown, "layerstore_uppers_read_timestamp_seconds", "store")
+
+
+def test_how_many_upper_layers_are_untracked_and_inexact() -> None:
+    """Of each store: those that every measurement reads whole, and those whose figures are a lower bound; neither is
+    the other."""
+    whole = upper(size=1, allocated=1, inodes=1)
+    untracked, cut = replace(whole, tracked=False), replace(whole, exact=False)
+    both = replace(whole, tracked=False, exact=False)
+
+    def of(name: str, *uppers: Upper) -> StoreReport:
+        ids = (container_id(str(number)) for number in range(len(uppers)))
+        return store_report(store(name=name), uppers=dict(zip(ids, uppers, strict=True)))
+
+    subject = report(
+        of("overlay2", whole, untracked, untracked, cut, both), of("fuse-overlayfs", cut, whole), of("left")
+    )
+    assert {"overlay2": 3, "fuse-overlayfs": 0, "left": 0} == values(subject, "layerstore_uppers_untracked", "store")
+    assert {"overlay2": 2, "fuse-overlayfs": 1, "left": 0} == values(subject, "layerstore_uppers_inexact", "store")
 
 
 def test_a_busy_host_has_a_bounded_number_of_series() -> None:
