@@ -105,9 +105,10 @@ class UpperBook:
             tracked=not outcome.full_only,
         )
         # A clock that is set back must not make it seem that one was told of in the future.
-        surge = self._surges.measured(key, growth.grown, began=began, at=self._clock.monotonic())
+        at = self._clock.monotonic()
+        surge = self._surges.measured(key, growth.grown, growers=outcome.growers, began=began, at=at)
         if surge is not None:
-            self._tell(key, surge, outcome)
+            self._tell(key, surge)
 
     def has(self, key: Key) -> bool:
         """Whether an upper layer was measured before."""
@@ -117,7 +118,7 @@ class UpperBook:
         """The upper layers of *store* that were measured."""
         return {container: upper for (name, container), upper in self._uppers.items() if name == store}
 
-    def _tell(self, key: Key, surge: Surge, outcome: Pass) -> None:
+    def _tell(self, key: Key, surge: Surge) -> None:
         container = self._containers.get(key)
         self._log.warning(
             "an upper layer grows fast",
@@ -128,7 +129,5 @@ class UpperBook:
             grown_bytes=surge.grown,
             seconds=round(surge.seconds, 1),
             bytes_per_second=round(surge.rate),
-            largest_growers=[
-                {"path": grower.place, "grown_bytes": grower.grown} for grower in outcome.growers[:_NAMED]
-            ],
+            largest_growers=[{"path": grower.place, "grown_bytes": grower.grown} for grower in surge.growers[:_NAMED]],
         )

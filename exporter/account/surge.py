@@ -1,10 +1,13 @@
 """Which upper layer grows so fast that somebody should be told now. Pure but for what it remembers."""
 
 from collections import deque
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Generic, TypeVar
+
+from exporter.account.lately import Lately
+from exporter.measure.growers import Grower
 
 K = TypeVar("K", bound=Hashable)
 
@@ -22,6 +25,8 @@ class Surge:
     grown: int
     """Bytes, within ``seconds``."""
     seconds: float
+    growers: tuple[Grower, ...] = ()
+    """The files and directories that grew most within that time, the largest first."""
 
     @property
     def rate(self) -> float:
@@ -34,10 +39,13 @@ class _Look:
     began: float
     """What the look did not find came after that."""
     grown: int
+    first: float
+    """When the first look began that found as much."""
 
 
 @dataclass(slots=True)
 class _Layer:
+    lately: Lately
     looks: deque[_Look] = field(default_factory=deque)
     told: float = -inf
 
@@ -52,44 +60,47 @@ class Surges(Generic[K]):
         self._window = window
         self._layers: dict[K, _Layer] = {}
 
-    def measured(self, key: K, grown: int, *, began: float, at: float) -> Surge | None:
+    def measured(self, key: K, grown: int, *, began: float, at: float, growers: Sequence[Grower] = ()) -> Surge | None:
         """Take note of a look at *key*, from when it *began* to the time *at* which it ended: it had grown by *grown*
-        bytes in all. The surge since any look before, where it is one to tell of."""
+        bytes in all, and these were the *growers* since the look before. The surge since any look before, where it is
+        one to tell of."""
         if not self._threshold:
             return None
-        layer = self._layers.setdefault(key, _Layer())
-        looks = layer.looks
-        # The one look from before the window stays: growth since then may have come within the window.
-        while len(looks) > 1 and looks[1].began <= at - self._window:
+        layer = self._layers.setdefault(key, _Layer(lately=Lately(apart=self._window * _APART)))
+        looks, now = layer.looks, _Look(began=began, grown=grown, first=began)
+        # The one figure from before the window stays: growth since then may have come within the window.
+        while len(looks) > 1 and looks[1].first <= at - self._window:
             looks.popleft()
-        surges = (Surge(grown=grown - look.grown, seconds=at - look.began) for look in looks if look.began < at)
-        surge = max(surges, key=self._in_a_window, default=None)
-        now = _Look(began=began, grown=grown)
-        if surge is None or self._in_a_window(surge) <= self._threshold or at - layer.told < self._window:
+        layer.lately.looked(growers, began=began, after=looks[0].began if looks else began)
+        starts = (look for look in looks if look.began < at)
+        start = max(starts, key=lambda look: self._in_a_window(look, grown, at=at), default=now)
+        if self._in_a_window(start, grown, at=at) <= self._threshold or at - layer.told < self._window:
             self._remember(looks, now)
             return None
         layer.told, layer.looks = at, deque([now])
-        return surge
+        return Surge(grown=grown - start.grown, seconds=at - start.began, growers=layer.lately.since(start.began))
 
     def rested(self, key: K, *, at: float) -> None:
         """Take note that nobody could write to *key* from the last look until then: if it grows, it grows later."""
         layer = self._layers.get(key)
         if layer is not None:
             last = layer.looks[-1]
-            layer.looks[-1] = _Look(began=max(last.began, at), grown=last.grown)
+            layer.looks[-1] = replace(last, began=max(last.began, at))
 
     def keep(self, keys: Iterable[K]) -> None:
         """Forget all but *keys*."""
         kept = set(keys)
         self._layers = {key: layer for key, layer in self._layers.items() if key in kept}
 
-    def _in_a_window(self, surge: Surge) -> float:
-        """Bytes that it grew by in a window, by the rate: measured rarely, it may have taken much longer than one."""
-        return surge.grown * self._window / max(self._window, surge.seconds)
+    def _in_a_window(self, start: _Look, grown: int, *, at: float) -> float:
+        """Bytes that it grew by in a window since a look, by the rate: measured rarely, it may have taken much longer
+        than one."""
+        return (grown - start.grown) * self._window / max(self._window, at - start.began)
 
     def _remember(self, looks: deque[_Look], now: _Look) -> None:
         """Put a look behind the others; of two that found the same the later tells more."""
-        is_same = bool(looks) and looks[-1].grown == now.grown
-        if is_same or (len(looks) > 1 and now.began - looks[-2].began < self._window * _APART):
+        if looks and looks[-1].grown == now.grown:
+            now = replace(now, first=looks.pop().first)
+        elif len(looks) > 1 and now.began - looks[-2].began < self._window * _APART:
             looks.pop()
         looks.append(now)

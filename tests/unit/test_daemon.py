@@ -1,14 +1,19 @@
 """The loop, on stores on disk, with time and hints passed in."""
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, MutableMapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 
 from exporter.account.report import StoreReport, Upper
+from exporter.account.surge import WINDOW
+from exporter.daemon import BEAT
+from exporter.measure.schedule import next_beat
 from exporter.rhythm import LATEST
 from exporter.store.detect import Root
 from exporter.store.entries import ContainerID
@@ -203,21 +208,60 @@ def test_nothing_is_published_after_a_stop(host: Host) -> None:
     assert len(host.reports) == host.reports_at_stop > 0
 
 
-def test_a_surge_gives_one_line_that_names_who_grows(host: Host) -> None:
-    """Container, image, rate and the largest growers, so that a person can act before the alert fires."""
-    made = container(host)
-    host.threshold = 100_000
+SURGE = "an upper layer grows fast"
+MIB = 1 << 20
 
-    def write() -> bool:
-        host.store.write(made, "var/log/app.log", 500_000)
-        return False
+
+def surge(host: Host, *rounds: dict[str, int]) -> MutableMapping[str, Any]:
+    """The one line that tells of a container that adds so many bytes to its files, in one interval after another."""
+    made = container(host)
+    for path in {path for growth in rounds for path in growth}:
+        host.store.write(made, path, 4096)
+    # Files have the machine's time, and which file grew is told of those in use.
+    host.clock.at = next_beat(time.time(), INTERVAL * BEAT)
+
+    def add(growth: dict[str, int]) -> Callable[[], bool]:
+        def write() -> bool:
+            for path, size in growth.items():
+                host.store.write(made, path, size, append=True)
+            return False
+
+        return write
 
     with structlog.testing.capture_logs() as lines:
-        host.run(*WHOLE_ROUND, write, *WHOLE_ROUND)
-    (line,) = [line for line in lines if line["event"] == "an upper layer grows fast"]
-    assert (line["container"], line["image"], line["container_id"]) == ("web", "web:1", made)
-    assert line["grown_bytes"] >= 500_000
-    assert line["largest_growers"][0]["path"].startswith("/var")
+        host.run(*WHOLE_ROUND, *(step for growth in rounds for step in (add(growth), wait, wait)), *WHOLE_ROUND)
+    (line,) = [line for line in lines if line["event"] == SURGE]
+    assert line["container_id"] == made
+    return line
+
+
+def test_a_surge_gives_one_line_that_names_who_grows(host: Host) -> None:
+    """Container, image, rate and the three largest growers, so that a person can act before the alert fires."""
+    host.threshold = 10 * MIB
+    line = surge(host, {"srv/db": 3 * MIB, "var/log/app.log": 8 * MIB, "small": 1 * MIB, "new/upload": 2 * MIB})
+    assert (line["store"], line["container"], line["image"]) == ("overlay2", "web", "web:1")
+    assert line["log_level"] == "warning"
+    assert line["grown_bytes"] == 14 * MIB
+    assert line["seconds"] == round(INTERVAL * BEAT, 1)
+    assert line["bytes_per_second"] == round(14 * MIB / (INTERVAL * BEAT))
+    assert line["largest_growers"] == [
+        {"path": "/var/log/app.log", "grown_bytes": 8 * MIB},
+        {"path": "/srv/db", "grown_bytes": 3 * MIB},
+        {"path": "/new/upload", "grown_bytes": 2 * MIB},
+    ]
+
+
+def test_a_surge_over_several_intervals_names_who_grew_in_all_of_them(host: Host) -> None:
+    """The last look alone would name only who made the measure full."""
+    host.threshold = 10 * MIB
+    line = surge(host, {"log/app": 6 * MIB, "db/data": 2 * MIB}, {"log/app": 1 * MIB}, {"upload/new": 3 * MIB})
+    assert line["grown_bytes"] == 12 * MIB
+    assert INTERVAL < line["seconds"] <= WINDOW
+    assert line["largest_growers"] == [
+        {"path": "/log/app", "grown_bytes": 7 * MIB},
+        {"path": "/upload/new", "grown_bytes": 3 * MIB},
+        {"path": "/db/data", "grown_bytes": 2 * MIB},
+    ]
 
 
 @pytest.mark.parametrize("is_seen_running", [True, False])
@@ -243,7 +287,7 @@ def test_a_job_that_rested_for_long_and_writes_at_once_is_told(host: Host, is_se
     with structlog.testing.capture_logs() as lines:
         host.run(*WHOLE_ROUND * 250, start, end, *WHOLE_ROUND)
     assert rested[0] > 1800
-    (line,) = [line for line in lines if line["event"] == "an upper layer grows fast"]
+    (line,) = [line for line in lines if line["event"] == SURGE]
     assert line["grown_bytes"] >= 500_000
     assert line["seconds"] <= 2 * INTERVAL
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from exporter.account.surge import Surge, Surges
+from exporter.measure.growers import Grower
 
 EACH = 13.5
 """Seconds from one look to the next, as at the default interval."""
@@ -136,8 +137,79 @@ def test_what_is_remembered_of_a_layer_is_bounded(grows: int) -> None:
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        for number in range(20_000):
+        for number in range(10_000):
             looked(surges, number * grows, at=number / 100)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 65_536
+
+
+def grower(path: str, grown: int) -> Grower:
+    return Grower(grown=grown, path=path, is_directory=False)
+
+
+def named(looks: Iterable[tuple[float, dict[str, int]]]) -> list[tuple[str, int]]:
+    """Whom the one surge names, by what each look found to have grown."""
+    surges: Surges[str] = Surges(threshold=100, window=60)
+    total, found = 0, list[Surge]()
+    for at, growth in looks:
+        total += sum(growth.values())
+        growers = [grower(path, grown) for path, grown in growth.items()]
+        surge = surges.measured("web", total, began=at, at=at, growers=growers)
+        found += [] if surge is None else [surge]
+    (surge,) = found
+    return [(one.path, one.grown) for one in surge.growers]
+
+
+def test_who_grew_over_several_looks_is_named() -> None:
+    """Not only who made the measure full: what each file grew by is summed from where the surge began."""
+    looks = [(0, {}), (15, {"a": 40}), (30, {"b": 10, "a": 35}), (45, {"c": 30})]
+    assert named(looks) == [("a", 75), ("c", 30), ("b", 10)]
+
+
+def test_who_grew_before_is_not_named() -> None:
+    """Neither what was told, nor what the surge does not count."""
+    slow = [(number * EACH, {"slow": 1}) for number in range(100)]
+    assert named([*slow, (1350, {"burst": 200})]) == [("burst", 200), ("slow", 3)]
+    assert named([(0, {}), (600, {"before": 90}), (1200, {}), (1215, {"burst": 200})]) == [("burst", 200)]
+
+
+def test_who_is_named_after_a_burst_that_was_told_is_who_grew_since() -> None:
+    """A second line a minute later has the growth of that minute."""
+    surges: Surges[str] = Surges(threshold=100, window=60)
+    told = []
+    for number in range(6):
+        growers = [grower("first", 200)] if number == 1 else [grower("then", 150)]
+        told.append(surges.measured("web", 200 * number, began=number * 15, at=number * 15, growers=growers))
+    assert [one.growers for one in told if one is not None] == [(grower("first", 200),), (grower("then", 600),)]
+
+
+@pytest.mark.parametrize("names", [1, 1_000_000])
+def test_what_is_remembered_of_who_grew_is_bounded(names: int) -> None:
+    """However many files a container makes, however long their names are, and however often it is looked at."""
+    surges: Surges[str] = Surges(threshold=1 << 40, window=60)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(1_000):
+            growers = [grower(f"{(number * 10 + each) % names:04000}", number + each) for each in range(10)]
+            surges.measured("web", number, began=number / 10, at=number / 10, growers=growers)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 262_144
+
+
+def test_what_is_remembered_of_files_that_come_and_go_is_bounded() -> None:
+    """A layer that always loses as much as it gains has growers at every look, and grows no more."""
+    surges: Surges[str] = Surges(threshold=1000, window=60)
+    looked(surges, 0, at=0)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(1, 4_000):
+            surges.measured("web", 1, began=number * EACH, at=number * EACH, growers=[grower("scratch", 500)])
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
