@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ import exporter.people
 import exporter.serve
 from exporter import __version__, cli, settings
 from exporter.store.detect import DEFAULT_ROOT, Root, default_root
-from tests.unit.store.hosts import NOBODY, build_host, make_sparse, unprivileged
+from tests.unit.store.hosts import NOBODY, Host, build_host, make_sparse, unprivileged
 
 NO_CONFIG = ("--path.docker-config", "/nonexistent/daemon.json")
 READY_MADE = (exporter.people, exporter.serve)
@@ -37,6 +39,25 @@ def run(
     assert (code, done.stderr) == (done.returncode, done.stderr)
     assert "Traceback" not in done.stderr
     return done
+
+
+@contextmanager
+def writing(host: Host, path: str) -> Iterator[None]:
+    """The running container writes to this file, again and again."""
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.wait(0.02):
+            host.store.write(host.running, path, 1 << 16, append=True)
+
+    host.store.write(host.running, path, 1 << 16)
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @pytest.fixture
@@ -285,6 +306,16 @@ class TestCommands:
         """Exit code 0 where it is found."""
         done = run(["inspect", "web-1", f"--path.docker-root={root}", *NO_CONFIG], code=0)
         assert "web-1" in done.stdout
+
+    @pytest.mark.parametrize("command", [["report"], ["inspect", "web-1"]])
+    def test_growth(self, tmp_path: Path, command: Sequence[str]) -> None:
+        """It measures twice, and names the file that a container adds to meanwhile."""
+        host = build_host(tmp_path / "docker")
+        with writing(host, "out/grows.log"):
+            done = run([*command, "--growth=1s", f"--path.docker-root={host.root}", *NO_CONFIG], code=0)
+        assert "/out/grows.log" in done.stdout
+        again = run([*command, "--growth=10ms", f"--path.docker-root={host.root}", *NO_CONFIG], code=0)
+        assert "/out/grows.log" not in again.stdout
 
     def test_inspect_nothing(self, root: Path) -> None:
         """Exit code 1: the command works, and the answer is no."""
