@@ -87,7 +87,7 @@ class UpperBook:
 
     def measured(self, key: Key, outcome: Pass, *, began: float) -> None:
         """Take down what a pass found that *began* then, in monotonic seconds, and has just ended."""
-        walked, now = outcome.walked, self._clock.now()
+        walked, at = outcome.walked, self._clock.monotonic()
         known = self._uppers.get(key)
         allocated, exact = walked.usage.allocated, not (walked.cut or walked.unreadable)
         growth = (
@@ -97,7 +97,8 @@ class UpperBook:
         )
         self._uppers[key] = Upper(
             usage=walked.usage,
-            measured_at=now,
+            # A long pass is interrupted by shorter ones: what it saw first is as old as that.
+            measured_at=self._clock.now() - (at - began),
             growth=growth,
             growers=outcome.growers,
             exact=exact,
@@ -105,7 +106,6 @@ class UpperBook:
             tracked=not outcome.full_only,
         )
         # A clock that is set back must not make it seem that one was told of in the future.
-        at = self._clock.monotonic()
         surge = self._surges.measured(key, growth.grown, growers=outcome.growers, began=began, at=at)
         if surge is not None:
             self._tell(key, surge)

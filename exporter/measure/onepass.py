@@ -15,6 +15,8 @@ from exporter.measure.walk import Walked
 
 _TICK = 2.0
 """Seconds in which a directory may change again without a new time of change: one tick of the coarsest filesystem."""
+_LATE = 0.05
+"""Seconds by which the kernel's times of change may be behind the clock: its tick is 10 ms at most."""
 
 _HOT_FILES = 8
 """Remembered by name, of each directory."""
@@ -59,7 +61,7 @@ class OnePass:
 
     __slots__ = (
         "_bound", "_descent", "_growers", "_levels", "_linked", "_linked_since", "_links", "_missed", "_now", "_recent",
-        "_room", "_seen", "_stale", "_table", "allowance", "has_stale", "refreshed",
+        "_room", "_seen", "_stale", "_table", "allowance", "has_stale", "is_moving", "refreshed",
     )  # fmt: skip
 
     def __init__(
@@ -105,6 +107,12 @@ class OnePass:
         """Entries of directories that were read only because they were stale."""
         self.has_stale = False
         """Whether the allowance was too small for all."""
+        self.is_moving = False
+        """Whether directories changed, or went away, while the pass lasted: then one may have been moved from where the
+        pass was still to come by to where it had been already.
+
+        Where it was moved from had changed when the pass came there, or it was gone when the pass wanted to enter it.
+        """
         self._levels: list[_Level] = []
         self._linked: dict[int, Linked] = {}
         # A pass that reads everything meets all names, but for those of files that get them meanwhile.
@@ -133,14 +141,14 @@ class OnePass:
                 self._leave()
 
     def result(self, *, cut: bool) -> Walked:
-        """What the tree is by now."""
+        """What the tree is by now; *cut* is whether some of it is known to be left out."""
         return Walked(
             usage=self._table.usage,
             directories=len(self._table.directories),
             links=self._table.links,
             vanished=self._missed.vanished,
             unreadable=self._missed.unreadable,
-            cut=cut or self._descent.is_torn,
+            cut=cut,
         )
 
     def _skim(self, names: list[str], branches: int) -> None:
@@ -175,7 +183,9 @@ class OnePass:
         except OSError as error:
             if error.errno != errno.EXDEV:
                 self._missed.miss(error)
-                if not is_gone(error):
+                if is_gone(error):
+                    self.is_moving = True
+                else:
                     self._put_unread(name)
             return
         self._arrive(name, status)
@@ -229,6 +239,8 @@ class OnePass:
 
     def _read(self, name: str, status: os.stat_result, known: Directory | None) -> _Level:
         self._linked, self._links = {}, {}
+        if status.st_ctime > self._now - _LATE and (known is None or known.changed != status.st_ctime_ns):
+            self.is_moving = True
         found = self._list(0 if known is None else known.weight)
         hot_files = {file: blocks for blocks, file in heapq.nlargest(_HOT_FILES, found.large)} if found.large else {}
         new = Directory(

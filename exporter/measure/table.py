@@ -1,6 +1,6 @@
 """What a tracker remembers of one tree: sums by directory, and the inodes that have several names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -141,11 +141,14 @@ class Table:
         self._unname(old.links)
         return new.blocks - old.blocks
 
-    def sweep(self, seen: int) -> None:
-        """Forget every directory that a whole pass did not come by."""
-        directories = self.directories
-        for inode in [inode for inode, directory in directories.items() if directory.seen != seen]:
-            gone = directories.pop(inode)
+    def unseen(self, since: int) -> dict[int, Directory]:
+        """The directories that no pass from this one on came by."""
+        return {inode: directory for inode, directory in self.directories.items() if directory.seen < since}
+
+    def forget(self, inodes: Iterable[int]) -> None:
+        """Forget directories that are gone."""
+        for inode in inodes:
+            gone = self.directories.pop(inode)
             self._exchange(gone, _NONE)
             self._unname(gone.links)
 

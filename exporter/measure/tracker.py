@@ -21,7 +21,8 @@ from exporter.measure.bound import Bound, OutgrownError, honest_limit
 from exporter.measure.descent import Descent
 from exporter.measure.growers import Grower, Growers
 from exporter.measure.ledger import Ledger
-from exporter.measure.listing import NEVER, Pace, unhurried
+from exporter.measure.listing import LARGE, NEVER, Pace, unhurried
+from exporter.measure.moves import Moves
 from exporter.measure.onepass import OnePass, TableFullError
 from exporter.measure.table import Table
 from exporter.measure.walk import Walked, measure
@@ -31,6 +32,10 @@ MAX_DIRECTORIES = 200_000
 
 HOT_FOR = 120.0
 """Longer than the kernel keeps written data back, so that a hot file's blocks have settled before it rests."""
+
+LOOKS = 4
+"""In one pass, at most, while directories of `LARGE` are missing and others change: they may have been moved from where
+a look was still to come by to where it had been. Each is a quick one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +57,25 @@ class Pass:
     """Who grew most since the last pass, the largest first; none in the first pass, and none by a plain walk."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """One way down and up again."""
+
+    run: OnePass
+    is_cut: bool
+    """Whether the tree grew faster than it was looked at."""
+    is_torn: bool
+    looked: int
+    """Entries."""
+
+
 class Tracker:
     """One tree, measured again and again."""
 
     __slots__ = (
         "_allowance", "_began", "_clock", "_cycle", "_cycle_began", "_hot_for", "_interrupted", "_is_cycle_done",
-        "_is_sound", "_is_whole", "_ledger", "_max_directories", "_number", "_path", "_read_since", "_table",
-        "full_only",
+        "_is_sound", "_is_whole", "_ledger", "_max_directories", "_moves", "_number", "_path", "_read_since",
+        "_table", "full_only",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +118,7 @@ class Tracker:
         self._allowance = 0.0
         """Entries that may be read of those that are still to be read; negative where too many were."""
         self._read_since = -math.inf
+        self._moves = Moves()
         self.full_only = False
         """Whether the tree is above the limit, so that every pass is a plain walk."""
 
@@ -192,49 +210,87 @@ class Tracker:
             self._table.begin_pass()
         self._is_sound = False
         self._interrupted = None if allowance == NEVER else growers
+        first = self._number + 1
+        try:
+            last = look = self._look(pace, offered, now, allowance=allowance, stale=self._cycle)
+            looked = look.looked
+            while self._wants_another(first, last):
+                # What was to be read has been read; the next pass may go on from here.
+                self._interrupted = growers
+                self._moves.missed(self._table.unseen(first))
+                last = self._look(pace, offered, self._clock(), allowance=0, stale=0)
+                looked += last.looked
+        except TableFullError:
+            self.forget()
+            self.full_only = True
+            return None
+        self._interrupted = None
+        is_lacking = self._is_lacking(first, last)
+        is_torn = look.is_torn or last.is_torn or is_lacking
+        self._is_whole = not is_torn and not last.is_cut
+        if not last.is_cut:
+            self._finish(now, is_torn=is_torn, has_stale=look.run.has_stale)
+        return Pass(
+            walked=last.run.result(cut=not self._is_whole),
+            full=allowance == NEVER,
+            read_since=self._read_since,
+            looked=looked,
+            refreshed=look.run.refreshed,
+            full_only=False,
+            growers=growers.ranked(),
+        )
+
+    def _look(self, pace: Pace, growers: Growers, now: float, *, allowance: int, stale: int) -> _Look:
+        """Come by everything once.
+
+        Raises:
+            TableFullError: The table outgrew its limit.
+        """
         self._number += 1
-        cut = False
+        is_cut = False
         with Descent(self._path) as descent:
             bound = Bound(pace, limit=honest_limit(descent.fd))
             run = OnePass(
                 self._table,
                 descent,
                 bound=bound,
-                growers=offered,
+                growers=growers,
                 now=now,
                 recent=min(now - self._hot_for, self._began),
                 room=self._max_directories,
                 number=self._number,
-                stale=self._cycle,
+                stale=stale,
                 allowance=allowance,
             )
             try:
                 run.run()
             except OutgrownError:
-                cut = True
-            except TableFullError:
-                self.forget()
-                self.full_only = True
-                return None
-        self._interrupted = None
-        self._table.sweep(self._number)
-        self._is_whole = not cut and not descent.is_torn
-        if not cut:
-            self._finish(run, now, is_torn=descent.is_torn)
-        return Pass(
-            walked=run.result(cut=cut),
-            full=allowance == NEVER,
-            read_since=self._read_since,
-            looked=bound.looked,
-            refreshed=run.refreshed,
-            full_only=False,
-            growers=growers.ranked(),
-        )
+                is_cut = True
+        self._moves.looked(self._table.directories, look=self._number, now=now)
+        return _Look(run=run, is_cut=is_cut, is_torn=descent.is_torn, looked=bound.looked)
 
-    def _finish(self, run: OnePass, now: float, *, is_torn: bool) -> None:
+    def _wants_another(self, first: int, last: _Look) -> bool:
+        """Whether another look may find what the looks from *first* on did not."""
+        if last.is_cut or not last.run.is_moving or self._number - first + 1 >= LOOKS:
+            return False
+        if self._moves.lacks(self._clock()):
+            return True
+        return sum(directory.blocks for directory in self._table.unseen(first).values()) >= LARGE
+
+    def _is_lacking(self, first: int, last: _Look) -> bool:
+        """Forget what no look found, and return whether it may still be there."""
+        unseen = self._table.unseen(first)
+        self._table.forget(unseen)
+        if not last.run.is_moving:
+            self._moves.rested()
+            return False
+        self._moves.missed(unseen)
+        return self._moves.lacks(self._clock())
+
+    def _finish(self, now: float, *, is_torn: bool, has_stale: bool) -> None:
         self._is_sound = True
         self._began = now
-        if not run.has_stale and not is_torn:
+        if not has_stale and not is_torn:
             self._is_cycle_done = True
             self._read_since = self._cycle_began
         self._table.settle(self._number, read_since=self._cycle if self._is_cycle_done else 0)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
 from exporter.account.growth import Growth
@@ -98,3 +99,13 @@ def test_an_upper_layer_that_lies_on_nothing_is_always_watched(tmp_path: Path) -
     builder = kubernetes(tmp_path)
     builder.container("k8s.io", "bare")
     assert is_watched(ended(builder.write(), "bare"), "bare")
+
+
+def test_a_figure_is_as_old_as_the_pass_that_it_is_from() -> None:
+    """One that took long, at the pace that the budget allows, looked at most of the layer long ago."""
+    clock = Time()
+    book = UpperBook(clock=clock, surge_threshold=100)
+    began, at = clock.monotonic(), clock.now()
+    clock.sleep(500.0)
+    book.measured(WEB, outcome(GIB), began=began)
+    assert book.known(WEB[0])[WEB[1]].measured_at == pytest.approx(at)

@@ -44,8 +44,8 @@ def container_families(stores: Iterable[StoreReport]) -> tuple[Metric, ...]:
     )
     inexact = Gauge(
         "layerstore_uppers_inexact",
-        "Upper layers whose figures are a lower bound: something in them could not be read, or they grew faster than "
-        "they could be walked; from the last background scan.",
+        "Upper layers whose figures are a lower bound: something in them could not be read, was moved out of the way, "
+        "or grew faster than it could be walked; from the last background scan.",
         "store",
     )
     # One series a store: one a container would be a seventh more of what a busy host serves, for a question of detail.
@@ -134,8 +134,8 @@ class _Sizes:
         )
         self.measured = Gauge(
             "layerstore_container_upper_measured_timestamp_seconds",
-            "When the container's upper (write) layer was last measured, in Unix seconds; absent until then; from the "
-            "last background scan.",
+            "When the last measurement of the container's upper (write) layer began, in Unix seconds; absent before "
+            "it; from the last background scan.",
             *identity,
         )
         self.limit = Gauge(

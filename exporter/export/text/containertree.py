@@ -111,7 +111,7 @@ def _upper_facts(page: Page, view: ContainerView, upper: UpperView) -> Iterator[
         yield "inodes", page.text(number(upper.usage.inodes))
         yield "measured", page.text(moment(upper.measured_at))
         if not upper.exact:
-            lacks = "something in it could not be read, or it grew faster than it was walked: there is more"
+            lacks = "something could not be read, was moved away, or grew faster than it was walked: there is more"
             yield "", page.text((lacks, "yellow"))
     for grower in upper.growers:
         yield "grew", page.text((f"+{amount(grower.grown)}", "bold"), f" {grower.place}")

@@ -230,7 +230,7 @@ def test_a_lower_bound_says_so(records: Records) -> None:
     assert "there is more" not in shown(records, "web")
     (web,) = records.containers
     records.uppers[web] = replace(records.uppers[web], exact=False)
-    assert "something in it could not be read, or it grew faster than it was walked: there is more" in shown(
+    assert "something could not be read, was moved away, or grew faster than it was walked: there is more" in shown(
         records, "web"
     )
 
