@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.engine.scribble import Scribbler
+from tests.engine.stir import Stirrer, lay_down
 
 READY = b"ready\n"
 MOST_LINKS = 60_000
@@ -235,6 +236,21 @@ def scribble(stage: Stage, amount: int) -> int:
     return life.done
 
 
+def stir(stage: Stage, amount: int) -> int:
+    """At random, what quick passes see of it, besides a part that rests; the amount is the seed."""
+    life = Stirrer(amount)
+    stage.begin()
+    while not stage.is_over():
+        life.step()
+    return life.done
+
+
+def rest(_: Stage, amount: int) -> int:
+    """So many directories with files that nobody changes."""
+    lay_down(amount)
+    return amount
+
+
 def _write_through_memory(file: int, start: int, length: int) -> None:
     if os.fstat(file).st_size < start + length:
         os.truncate(file, start + length)
@@ -253,8 +269,8 @@ _RESHAPES: tuple[Callable[[int, int, int], object], ...] = (
 )
 
 ATTACKS: dict[str, Callable[[Stage, int], int]] = {
-    made.__name__: made for made in (nest, link, inflate, crumble, crowd, name, mislead, lurk)
-} | {moving.__name__: moving for moving in (swap, append, grow, reshape, hide, scribble)}
+    made.__name__: made for made in (nest, link, inflate, crumble, crowd, name, mislead, lurk, rest)
+} | {moving.__name__: moving for moving in (swap, append, grow, reshape, hide, scribble, stir)}
 
 
 def _touch(path: str | bytes, content: bytes) -> None:

@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 PLACES = ("/attack", "/srv", "/bin")
@@ -14,7 +15,9 @@ MOST_FILES = 400
 
 
 class Scribbler:
-    """Works on the tree that it finds below `PLACES`."""
+    """Works on the tree that it finds below its places."""
+
+    places: tuple[str, ...] = PLACES
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311 - a story to be told again, no secret
@@ -24,11 +27,15 @@ class Scribbler:
 
     def step(self) -> None:
         """Do one thing."""
-        act = self._random.choice(_ACTS)
+        act = self.act()
         # A directory of the image cannot be renamed, none can be moved into itself, and so on.
         with contextlib.suppress(OSError):
-            act(self)
+            act()
             self.done += 1
+
+    def act(self) -> Callable[[], object]:
+        """What to do next."""
+        return partial(self._random.choice(_ACTS), self)
 
     def file(self) -> Path:
         """Any file; one that is not there, where there is none."""
@@ -51,6 +58,12 @@ class Scribbler:
         """Whether there are so many files that it is time to delete some."""
         return sum(len(names) for _, _, names in self._walk()) > MOST_FILES
 
+    def delete_tree(self) -> None:
+        """Delete a directory with all that is in it."""
+        directory = self.directory()
+        if str(directory) not in self.places:
+            shutil.rmtree(directory)
+
     def offset(self, path: Path) -> int:
         """A place in a file."""
         return self._random.randrange(path.lstat().st_size + 1)
@@ -61,7 +74,7 @@ class Scribbler:
 
     def _walk(self) -> list[tuple[str, list[str], list[str]]]:
         # In the order of the names: that of the file system is not of the seed.
-        found = [entry for place in PLACES for entry in os.walk(place)]
+        found = [entry for place in self.places for entry in os.walk(place)]
         return sorted((parent, directories, sorted(names)) for parent, directories, names in found)
 
     def _pick(self, paths: list[Path]) -> Path:
@@ -70,7 +83,7 @@ class Scribbler:
 
 def _create(life: Scribbler) -> None:
     if life.is_crowded():
-        _delete_tree(life)
+        life.delete_tree()
     life.new().write_bytes(b"x" * life.length())
 
 
@@ -92,12 +105,6 @@ def _write(path: Path, flags: int, content: bytes, offset: int) -> None:
         os.close(file)
 
 
-def _delete_tree(life: Scribbler) -> None:
-    directory = life.directory()
-    if str(directory) not in PLACES:
-        shutil.rmtree(directory)
-
-
 _ACTS: tuple[Callable[[Scribbler], object], ...] = (
     _create,
     _create,
@@ -106,7 +113,7 @@ _ACTS: tuple[Callable[[Scribbler], object], ...] = (
     _create,
     _append,
     _overwrite,
-    _delete_tree,
+    Scribbler.delete_tree,
     lambda life: life.file().unlink(),
     lambda life: life.new().mkdir(),
     lambda life: life.new().mkdir(),
