@@ -276,6 +276,12 @@ STOCK: list[Aged] = []
 """Made many at once, since it takes real seconds: no process can set a time of change back."""
 
 
+def teardown_module() -> None:
+    """Remove what is left of it."""
+    while STOCK:
+        shutil.rmtree(STOCK.pop().root)
+
+
 def aged() -> Aged:
     if not STOCK:
         roots = [new_tree() for _ in range(30)]
