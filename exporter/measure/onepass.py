@@ -60,8 +60,8 @@ class OnePass:
     """One pass, quick or full."""
 
     __slots__ = (
-        "_bound", "_descent", "_growers", "_levels", "_linked", "_linked_since", "_links", "_missed", "_now", "_recent",
-        "_room", "_seen", "_stale", "_table", "allowance", "has_stale", "is_moving", "refreshed",
+        "_bound", "_descent", "_fresh", "_growers", "_levels", "_linked", "_linked_since", "_links", "_missed", "_now",
+        "_recent", "_room", "_seen", "_stale", "_table", "allowance", "has_stale", "is_moving", "refreshed",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +75,7 @@ class OnePass:
         recent: float,
         room: int,
         number: int,
+        fresh: int,
         stale: int,
         allowance: int,
     ) -> None:
@@ -89,6 +90,7 @@ class OnePass:
             recent: A file that changed since then makes its directory hot, Unix seconds.
             room: The weight that the table may have.
             number: Marks what the pass came by; larger than the last pass's.
+            fresh: Hot directories that were read by this pass or a later one are not read again for their files.
             stale: Directories that were last read by an earlier pass than this are read again,
             allowance: as long as they have fewer entries together than this; `NEVER` makes it a full pass.
         """
@@ -100,6 +102,7 @@ class OnePass:
         self._recent = int(recent)
         self._room = room
         self._seen = number
+        self._fresh = fresh
         self._stale = stale
         self.allowance = allowance
         """What is left of it; negative where the last directory had more entries than were left."""
@@ -165,7 +168,9 @@ class OnePass:
             except OSError:
                 break
             known = directories.get(status.st_ino)
-            if known is None or known.changed != status.st_ctime_ns or known.is_hot or known.children:
+            if known is None or known.changed != status.st_ctime_ns or known.children:
+                break
+            if known.is_hot and self._is_hot_still(known, status):
                 break
             if status.st_dev != device or (known.read < self._stale and self._may_refresh()):
                 break
@@ -207,7 +212,7 @@ class OnePass:
         self._levels.append(level)
 
     def _is_due(self, known: Directory, status: os.stat_result) -> bool:
-        if known.is_hot or known.changed != status.st_ctime_ns:
+        if known.changed != status.st_ctime_ns or (known.is_hot and self._is_hot_still(known, status)):
             return True
         if known.read >= self._stale or not self._may_refresh():
             return False
@@ -215,6 +220,9 @@ class OnePass:
         self.allowance -= entries
         self.refreshed += entries
         return True
+
+    def _is_hot_still(self, known: Directory, status: os.stat_result) -> bool:
+        return known.read < self._fresh or status.st_ctime > self._now - _TICK
 
     def _may_refresh(self) -> bool:
         """Whether a directory may be read that is neither changed nor hot; that one has waited if not."""

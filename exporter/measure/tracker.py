@@ -212,13 +212,13 @@ class Tracker:
         self._interrupted = None if allowance == NEVER else growers
         first = self._number + 1
         try:
-            last = look = self._look(pace, offered, now, allowance=allowance, stale=self._cycle)
+            last = look = self._look(pace, offered, now, fresh=first, allowance=allowance, stale=self._cycle)
             looked = look.looked
             while self._wants_another(first, last):
                 # What was to be read has been read; the next pass may go on from here.
                 self._interrupted = growers
                 self._moves.missed(self._table.unseen(first))
-                last = self._look(pace, offered, self._clock(), allowance=0, stale=0)
+                last = self._look(pace, offered, self._clock(), fresh=first, allowance=0, stale=0)
                 looked += last.looked
         except TableFullError:
             self.forget()
@@ -240,7 +240,7 @@ class Tracker:
             growers=growers.ranked(),
         )
 
-    def _look(self, pace: Pace, growers: Growers, now: float, *, allowance: int, stale: int) -> _Look:
+    def _look(self, pace: Pace, growers: Growers, now: float, *, fresh: int, allowance: int, stale: int) -> _Look:
         """Come by everything once.
 
         Raises:
@@ -259,6 +259,7 @@ class Tracker:
                 recent=min(now - self._hot_for, self._began),
                 room=self._max_directories,
                 number=self._number,
+                fresh=fresh,
                 stale=stale,
                 allowance=allowance,
             )

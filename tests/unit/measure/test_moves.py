@@ -2,6 +2,7 @@
 
 import os
 import random
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from exporter.measure.listing import LARGE, Pace
 from exporter.measure.moves import MOVER_FOR, Moves
 from exporter.measure.table import Directory
 from exporter.measure.tracker import Tracker
-from tests.unit.measure.trees import MIB, Ahead, by_system
+from tests.unit.measure.trees import MIB, Ahead, by_system, fill
 
 LARGEST = Directory(changed=1, size=1, blocks=LARGE, files=1)
 PLACES = [f"place{number}" for number in range(6)]
@@ -87,25 +88,47 @@ def test_a_figure_that_lacks_a_directory_on_the_move_is_a_lower_bound(
     assert (after.usage, after.cut) == (whole, False)
 
 
-def test_what_was_removed_is_gone_however_much_changes_beside_it(top: Path, tracker: Tracker) -> None:
-    """A build makes and removes directories all the time: its figures are no lower bounds."""
-    for number in range(20):
-        (top / f"built{number}").mkdir()
-        (top / f"built{number}" / "object").write_bytes(b"x" * 2 * MIB)
-    tracker.full()
-    new = top / "new"
+class Build:
+    """Directories with an object of 2 MiB each, and one that comes and goes while a pass lasts."""
 
-    def pace(_: int) -> None:
+    def __init__(self, top: Path, *, directories: int) -> None:
+        self._top = top
+        for number in range(directories):
+            (top / f"built{number}").mkdir()
+            (top / f"built{number}" / "object").write_bytes(b"x" * 2 * MIB)
+
+    def pace(self, _: int) -> None:
+        """A pace, of a pass."""
+        new = self._top / "new"
         if new.exists():
             new.rmdir()
         else:
             new.mkdir()
 
+    def remove(self, number: int) -> None:
+        """Remove one."""
+        (self._top / f"built{number}" / "object").unlink()
+        (self._top / f"built{number}").rmdir()
+
+
+def test_what_was_removed_is_gone_however_much_changes_beside_it(top: Path, tracker: Tracker) -> None:
+    """A build makes and removes directories all the time: its figures are no lower bounds."""
+    build = Build(top, directories=20)
+    tracker.full()
     for number in range(20):
-        (top / f"built{number}" / "object").unlink()
-        (top / f"built{number}").rmdir()
-        assert not tracker.quick(pace=pace).walked.cut
+        build.remove(number)
+        assert not tracker.quick(pace=build.pace).walked.cut
     assert tracker.quick().walked.usage == by_system(top)
+
+
+def test_looking_again_costs_by_directories(top: Path, tracker: Tracker) -> None:
+    """Files in use, which every pass looks at, were looked at by then."""
+    fill(top, directories=10, files=100)
+    build = Build(top, directories=1)
+    time.sleep(2.1)  # the directories themselves rest
+    tracker.full()
+    build.remove(0)
+    assert 1010 < tracker.quick(pace=build.pace).looked < 1200
 
 
 def test_a_tree_is_known_for_its_moves_for_a_while() -> None:
