@@ -50,7 +50,12 @@ class Moves:
         Only in a tree that is known for its moves: everywhere else directories that are missing were removed.
         """
         is_mover = self._moved_at <= now < self._moved_at + MOVER_FOR
-        return is_mover and sum(directory.blocks for directory in self._missing.values()) >= LARGE
+        return is_mover and is_weighty(self._missing)
+
+
+def is_weighty(directories: Mapping[int, Directory]) -> bool:
+    """Whether so much is missing, hard links left out, that it is worth another look, or a word."""
+    return sum(directory.blocks for directory in directories.values()) >= LARGE
 
 
 def _is_same(before: Directory, now: Directory) -> bool:

@@ -49,9 +49,7 @@ class _Level:
     def sort_children(self) -> None:
         """Put the branches first: the next quick pass goes into them without another look."""
         directory, branches = self.directory, self.branches
-        if directory is None or not (branches or directory.branches):
-            return
-        if [*directory.children[: directory.branches]] != branches[::-1]:
+        if directory is not None and [*directory.children[: directory.branches]] != branches[::-1]:
             directory.children = (*branches[::-1], *(set(directory.children) - set(branches)))
             directory.branches = len(branches)
 
@@ -250,7 +248,7 @@ class OnePass:
         if status.st_ctime > self._now - _LATE and (known is None or known.changed != status.st_ctime_ns):
             self.is_moving = True
         found = self._list(0 if known is None else known.weight)
-        hot_files = {file: blocks for blocks, file in heapq.nlargest(_HOT_FILES, found.large)} if found.large else {}
+        hot_files = {file: blocks for blocks, file in heapq.nlargest(_HOT_FILES, found.large)}
         new = Directory(
             changed=status.st_ctime_ns,
             is_hot=self._is_hot(status, found),

@@ -21,8 +21,8 @@ from exporter.measure.bound import Bound, OutgrownError, honest_limit
 from exporter.measure.descent import Descent
 from exporter.measure.growers import Grower, Growers
 from exporter.measure.ledger import Ledger
-from exporter.measure.listing import LARGE, NEVER, Pace, unhurried
-from exporter.measure.moves import Moves
+from exporter.measure.listing import NEVER, Pace, unhurried
+from exporter.measure.moves import Moves, is_weighty
 from exporter.measure.onepass import OnePass, TableFullError
 from exporter.measure.table import Table
 from exporter.measure.walk import Walked, measure
@@ -34,7 +34,7 @@ HOT_FOR = 120.0
 """Longer than the kernel keeps written data back, so that a hot file's blocks have settled before it rests."""
 
 LOOKS = 4
-"""In one pass, at most, while directories of `LARGE` are missing and others change: they may have been moved from where
+"""In one pass, at most, while weighty directories are missing and others change: they may have been moved from where
 a look was still to come by to where it had been. Each is a quick one."""
 
 
@@ -274,9 +274,7 @@ class Tracker:
         """Whether another look may find what the looks from *first* on did not."""
         if last.is_cut or not last.run.is_moving or self._number - first + 1 >= LOOKS:
             return False
-        if self._moves.lacks(self._clock()):
-            return True
-        return sum(directory.blocks for directory in self._table.unseen(first).values()) >= LARGE
+        return self._moves.lacks(self._clock()) or is_weighty(self._table.unseen(first))
 
     def _is_lacking(self, first: int, last: _Look) -> bool:
         """Forget what no look found, and return whether it may still be there."""
