@@ -150,9 +150,14 @@ class Snapshots:
             if seen is not None:
                 key = keys.get(row.name)
                 lower = () if key is None else [self.named[at] for at in self.below(key) if at in self.named]
-                name, committed = directory_of(row), row.kind is Kind.COMMITTED
-                directory = directory_found(name, seen, committed=committed, mounted=self._backend.mounted.get(name))
-                found[name] = _above(directory, tuple(map(directory_of, lower)))
+                name = directory_of(row)
+                found[name] = directory_found(
+                    name,
+                    seen,
+                    lower=tuple(map(directory_of, lower)),
+                    committed=row.kind is Kind.COMMITTED,
+                    mounted=self._backend.mounted.get(name),
+                )
         return found
 
     def unnamed(self) -> Iterator[BackendSnapshot]:
@@ -165,33 +170,20 @@ class Snapshots:
         return (record for key, record in self.records.items() if key not in self.named)
 
 
-def _above(directory: Directory, lower: tuple[CacheID, ...]) -> Directory:
-    return Directory(
-        name=directory.name,
-        link=None,
-        lower=lower or None,
-        committed=directory.committed,
-        has_diff=directory.has_diff,
-        has_work=directory.has_work,
-        has_merged=False,
-        modified=directory.modified,
-        mounted=directory.mounted,
-    )
-
-
 def directory_found(
     name: str,
     seen: Found,
     *,
+    lower: tuple[CacheID, ...] = (),
     committed: bool = False,
     mounted: float | None = None,
     rowless_since: float | None = None,
 ) -> Directory:
-    """A directory, as far as looking at it tells."""
+    """A directory, as far as looking at it tells, and its row where it has one."""
     return Directory(
         name=CacheID(name),
         link=None,
-        lower=None,
+        lower=lower or None,
         committed=committed,
         has_diff=seen.has_files,
         has_work=seen.has_work,
