@@ -5,6 +5,7 @@ import heapq
 import math
 import os
 import stat
+from collections.abc import Iterator
 
 from exporter.measure.bound import Bound
 from exporter.measure.descent import Descent, is_gone
@@ -155,30 +156,36 @@ class OnePass:
     def _skim(self, names: list[str], branches: int) -> None:
         """Pass by unchanged directories without subdirectories, until one comes up that must be entered.
 
-        One system call each, and no more: the cost of a quick pass is here.
+        One system call each, and no more: the cost of a quick pass is in `_pass_by`.
         """
-        fd, device, seen = self._descent.fd, self._descent.device, self._seen
-        directories = self._table.directories
-        looked = 0
         while len(names) > branches:
+            batch = names[max(branches, len(names) - BATCH) :]
+            passed = self._pass_by(reversed(batch))
+            del names[len(names) - passed :]
+            self._bound(passed)
+            if passed < len(batch):
+                return
+
+    def _pass_by(self, names: Iterator[str]) -> int:
+        """How many directories could be passed by, from the first one on."""
+        stat_of, fd, device = os.stat, self._descent.fd, self._descent.device
+        known_by, seen, stale = self._table.directories.get, self._seen, self._stale
+        passed = 0
+        for name in names:
             try:
-                status = os.stat(names[-1], dir_fd=fd, follow_symlinks=False)
+                status = stat_of(name, dir_fd=fd, follow_symlinks=False)
             except OSError:
                 break
-            known = directories.get(status.st_ino)
+            known = known_by(status.st_ino)
             if known is None or known.changed != status.st_ctime_ns or known.children:
                 break
             if known.is_hot and self._is_hot_still(known, status):
                 break
-            if status.st_dev != device or (known.read < self._stale and self._may_refresh()):
+            if status.st_dev != device or (known.read < stale and self._may_refresh()):
                 break
             known.seen = seen
-            names.pop()
-            looked += 1
-            if looked == BATCH:
-                self._bound(looked)
-                looked = 0
-        self._bound(looked)
+            passed += 1
+        return passed
 
     def _enter(self, name: str) -> None:
         try:
