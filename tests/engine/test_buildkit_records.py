@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 from exporter.store.buildkit import BuildCache, BuildCacheReader
 from tests.engine.conftest import Tell
 from tests.engine.docker import Docker
@@ -40,8 +42,10 @@ class Entry:
     record_type: str
     description: str
     size: int
-    created: float
-    last_used: float | None
+    created: object
+    """Unix seconds."""
+    last_used: object
+    """The same; None if it was not."""
     usage_count: int
 
 
@@ -62,8 +66,9 @@ def told(docker: Docker) -> dict[str, Entry]:
     }
 
 
-def _seconds(text: str) -> float:
-    return round(datetime.fromisoformat(text).timestamp(), 3)
+def _seconds(text: str) -> object:
+    """A time to compare with: of its nanoseconds Python keeps whole microseconds."""
+    return pytest.approx(datetime.fromisoformat(text).timestamp(), rel=0, abs=1e-5)
 
 
 def seen(cache: BuildCache) -> dict[str, Entry]:
@@ -74,8 +79,8 @@ def seen(cache: BuildCache) -> dict[str, Entry]:
             record_type=record.record_type,
             description=record.description,
             size=_known(cache.size_of(record)),
-            created=round(_known(record.created), 3),
-            last_used=None if record.last_used is None else round(record.last_used, 3),
+            created=_known(record.created),
+            last_used=record.last_used,
             usage_count=record.usage_count,
         )
         for record in cache.records.values()
