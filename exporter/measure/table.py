@@ -72,23 +72,25 @@ class Linked:
         return self.names < self.links and not self.is_whiteout
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Stray:
-    """What counts twice of a file: it got a further name, and where it had the first it still counts as one of one
-    name, because that directory did not change."""
+    """What may count twice of a file: it got a further name, and where it had the first it still counts as one of one
+    name, because that directory did not change. It does, as long as the file lacks a name."""
 
     size: int
     blocks: int
     since: int
     """The pass that found the further name."""
+    was_complete: bool = False
+    """Whether the last pass knew of all its names."""
 
 
 class Table:
     """The records of one tree, and their running sums."""
 
     __slots__ = (
-        "_blocks", "_files", "_newly_linked", "_records", "_size", "_strays", "directories", "hot_names", "ledger",
-        "linked",
+        "_are_names_kept", "_blocks", "_files", "_newly_linked", "_records", "_size", "_strays", "directories",
+        "hot_names", "ledger", "linked",
     )  # fmt: skip
 
     def __init__(self, ledger: Ledger) -> None:
@@ -104,12 +106,14 @@ class Table:
         self._files = 0
         self._records = 1
         self._newly_linked: set[int] = set()
+        self._are_names_kept = False
+        """Whether all directories that hold names of files with several turned out to be as the last pass left them."""
         self._strays: dict[int, Stray] = {}
 
     @property
     def usage(self) -> Usage:
         """The whole tree's use of the disk."""
-        twice = self._strays.values()
+        twice = [stray for inode, stray in self._strays.items() if self.linked[inode].lacks_names]
         return Usage(
             size=self._size - sum(stray.size for stray in twice),
             allocated=(self._blocks - sum(stray.blocks for stray in twice)) * BLOCK,
@@ -135,6 +139,7 @@ class Table:
         """Replace the record of a directory, and return by how many blocks it grew, hard links left out."""
         old = self.directories.get(inode, _NONE)
         self.directories[inode] = new
+        self._compare_names(old, new)
         self._exchange(old, new)
         for file, names in new.links.items():
             self._name(file, names, linked[file])
@@ -149,6 +154,7 @@ class Table:
         """Forget directories that are gone."""
         for inode in inodes:
             gone = self.directories.pop(inode)
+            self._compare_names(gone, _NONE)
             self._exchange(gone, _NONE)
             self._unname(gone.links)
 
@@ -169,17 +175,29 @@ class Table:
         lies in a directory that was read when it was the only one: there the file counts once too often until that is
         read again. That is over, too, once every directory was read since by a pass from *read_since* on: then what
         lacks has its place outside of the tree.
+
+        A name that is moved or removed while a pass lasts may be found in two places, or where it is no more, and then
+        stands for the one that lacks. So the file is done with only if the next pass finds its names unchanged: what is
+        known of them was true then at one time, between the two.
         """
         linked = self.linked
         for inode in self._newly_linked:
             file = linked.get(inode)
-            if file is not None:
+            if file is not None and not file.is_whiteout:
                 self._strays[inode] = Stray(size=file.size, blocks=file.blocks, since=number)
         self._strays = {
             inode: stray
             for inode, stray in self._strays.items()
-            if stray.since >= read_since and inode in linked and linked[inode].lacks_names
+            if stray.since >= read_since and not (stray.was_complete and self._are_names_kept)
         }
+        for inode, stray in self._strays.items():
+            stray.was_complete = not linked[inode].lacks_names
+        self._are_names_kept = True
+
+    def _compare_names(self, old: Directory, new: Directory) -> None:
+        # Most directories have none, and then these are one object.
+        if old.links is not new.links and (old.changed != new.changed or old.links != new.links):
+            self._are_names_kept = False
 
     def _exchange(self, old: Directory, new: Directory) -> None:
         """Let the sums have one record for another."""

@@ -3,20 +3,53 @@
 import contextlib
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
+from exporter.measure.listing import Pace
 from exporter.measure.tracker import HOT_FOR, Tracker
 from tests.requirements import required_root
 from tests.unit.measure.trees import MIB, Ahead, by_system, fill, grow, remove, settle, stopped_after
 
 PERIOD = 100.0
+FILES = 18
+REST = 3.1
+"""Seconds after which a directory counts as one that rests, and so do files that changed in an earlier second."""
 
 
 def link(top: Path, old: str, new: str) -> None:
     os.link(top / old, top / new)
     settle()
+
+
+@pytest.fixture
+def rested(top: Path) -> Tracker:
+    """Of directories to put names in, and one with files that rests: by the real clock, since passes tell by that what
+    changes while they last."""
+    fill(top, directories=3, files=1)
+    (top / "rests").mkdir()
+    for file in range(FILES):
+        (top / "rests" / f"file{file}").write_bytes(b"x" * 100)
+    time.sleep(REST)
+    tracker = Tracker(str(top), clock=time.time, hot_for=0.0)
+    tracker.full()
+    return tracker
+
+
+def moving_at(calls: int, source: Path, target: Path) -> Pace:
+    """A pace that moves the links from one directory to the other, when it was told of progress so many times."""
+    left = calls
+
+    def pace(_: int) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            for file in source.glob("link*"):
+                file.rename(target / file.name)
+
+    return pace
 
 
 def test_a_further_name_of_a_rested_file_is_not_counted_again(top: Path, tracker: Tracker) -> None:
@@ -57,6 +90,35 @@ def test_nor_if_the_pass_that_found_it_was_stopped(top: Path, tracker: Tracker) 
             name.unlink()
         settle()
         tracker.full()
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_nor_if_a_name_is_moved_while_a_pass_lasts(top: Path, rested: Tracker, *, is_known: bool) -> None:
+    """It may be found in both places then, and stand for the one that counts elsewhere as the only one."""
+    for calls in range(FILES):
+        link(top, f"rests/file{calls}", f"directory{calls % 3}/link{calls}")
+        if is_known:
+            rested.quick()
+        rested.quick(pace=moving_at(calls % 6, top / f"directory{calls % 3}", top / f"directory{(calls + 1) % 3}"))
+        settle()
+        done = rested.quick()
+        assert (done.full, done.walked.usage) == (False, by_system(top))
+
+
+def test_nor_if_it_is_moved_to_a_directory_while_that_is_listed(top: Path, rested: Tracker) -> None:
+    """Its time of change was looked at before."""
+    crowd = top / "crowd"
+    crowd.mkdir()
+    for number in range(5000):
+        (crowd / f"{number:0100}").touch()
+    settle()
+    for number in range(FILES):
+        link(top, f"rests/file{number}", f"directory{number % 3}/link{number}")
+        rested.quick()
+        rested.quick(pace=moving_at(2 + number % 8, top / f"directory{number % 3}", crowd))
+        settle()
+        done = rested.quick()
+        assert (done.full, done.walked.usage) == (False, by_system(top))
 
 
 def test_growth_by_the_new_name_is_seen(top: Path, tracker: Tracker) -> None:
