@@ -192,6 +192,17 @@ def _containers(report: StoreReport) -> Iterator[tuple[str, ContainerFacts]]:
         )
 
 
+def layer_sums(report: StoreReport) -> Iterator[tuple[int, int]]:
+    """What is told of the allocated bytes of each layer, and what ``du`` says.
+
+    Not what containerd recorded: that is of before the kernel wrote the files to the disk, where they may take more.
+    """
+    for chain_id, allocated in report.layer_allocated.items():
+        cache_id = report.store.layers[chain_id].cache_id
+        assert cache_id is not None
+        yield allocated, du(report.store.diff_path(cache_id))
+
+
 def _sums(report: Report) -> list[tuple[int, int]]:
     """What is told, and what ``du`` says: the directories of all owners, the areas of all stores, each layer, and each
     upper layer."""
@@ -200,10 +211,7 @@ def _sums(report: Report) -> list[tuple[int, int]]:
         assert store.ownership is not None
         owned = sum(store.ownership.allocated(store.directory_allocated).values())
         found.append((owned, du(store.store.directory_root)))
-        for chain_id, allocated in store.layer_allocated.items():
-            cache_id = store.store.layers[chain_id].cache_id
-            assert cache_id is not None
-            found.append((allocated, du(store.store.diff_path(cache_id))))
+        found.extend(layer_sums(store))
         for container, upper in store.uppers.items():
             name = store.store.upper_of(container)
             assert name is not None

@@ -23,6 +23,7 @@ from tests.engine.agreement import problems_of, store_report
 from tests.engine.conftest import Tell
 from tests.engine.containerd import Containerd
 from tests.engine.lives import after_each_step, random_life
+from tests.engine.modern_agreement import layer_sums
 from tests.engine.patience import until_it_holds
 from tests.engine.processes import ProcessError
 from tests.engine.test_areas import du
@@ -213,11 +214,8 @@ def _compare_store(
     assert committed == {layer.chain_id: layer.parent for layer in store.layers.values()}
     assert {key: usage[key] for key in committed} == {layer.chain_id: layer.size for layer in store.layers.values()}
     assert committed.keys() == found.layer_allocated.keys()
-    for chain_id, allocated in found.layer_allocated.items():
-        # Not what was recorded: that is of before the kernel wrote the files to the disk, where they may take more.
-        cache_id = store.layers[chain_id].cache_id
-        assert cache_id is not None
-        assert allocated == du(store.diff_path(cache_id))
+    for told, measured in layer_sums(found):
+        assert told == measured
 
     others = {key: parent for key, parent in parents.items() if key not in committed}
     assert others == {mount.name: mount.parent for mount in store.mounts.values()}

@@ -14,10 +14,8 @@ from hypothesis import strategies as st
 
 from exporter.measure.tracker import Tracker
 from exporter.measure.walk import measure
-from tests.unit.measure.trees import settle
+from tests.unit.measure.trees import REST, lay_down, settle
 
-REST = 3.1
-"""Seconds after which a directory counts as one that rests, and so do files that changed in an earlier second."""
 DIRECTORIES = 5
 FILES = 20
 ROUNDS = 10
@@ -129,11 +127,7 @@ def rested_tree() -> Path:
     if not STOCK:
         for _ in range(LIVES):
             top = Path(tempfile.mkdtemp(prefix="tracker-"))
-            (top / "rests").mkdir()
-            for number in range(FILES):
-                (top / "rests" / f"file{number}").write_bytes(b"x" * 100 * number)
-            for number in range(DIRECTORIES):
-                (top / f"directory{number}").mkdir()
+            lay_down(top, directories=DIRECTORIES, files=FILES)
             STOCK.append(top)
         time.sleep(REST)
     return STOCK.pop()

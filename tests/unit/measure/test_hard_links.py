@@ -4,19 +4,29 @@ import contextlib
 import os
 import stat
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from exporter.measure.listing import Pace
 from exporter.measure.tracker import HOT_FOR, Tracker
 from tests.requirements import required_root
-from tests.unit.measure.trees import MIB, Ahead, by_system, fill, grow, remove, settle, stopped_after
+from tests.unit.measure.trees import (
+    MIB,
+    REST,
+    Ahead,
+    acting_after,
+    by_system,
+    fill,
+    grow,
+    lay_down,
+    remove,
+    settle,
+    stopped_after,
+)
 
 PERIOD = 100.0
 FILES = 18
-REST = 3.1
-"""Seconds after which a directory counts as one that rests, and so do files that changed in an earlier second."""
 
 
 def link(top: Path, old: str, new: str) -> None:
@@ -28,28 +38,17 @@ def link(top: Path, old: str, new: str) -> None:
 def rested(top: Path) -> Tracker:
     """Of directories to put names in, and one with files that rests: by the real clock, since passes tell by that what
     changes while they last."""
-    fill(top, directories=3, files=1)
-    (top / "rests").mkdir()
-    for file in range(FILES):
-        (top / "rests" / f"file{file}").write_bytes(b"x" * 100)
+    lay_down(top, directories=3, files=FILES)
     time.sleep(REST)
     tracker = Tracker(str(top), clock=time.time, hot_for=0.0)
     tracker.full()
     return tracker
 
 
-def moving_at(calls: int, source: Path, target: Path) -> Pace:
-    """A pace that moves the links from one directory to the other, when it was told of progress so many times."""
-    left = calls
-
-    def pace(_: int) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            for file in source.glob("link*"):
-                file.rename(target / file.name)
-
-    return pace
+def move(source: Path, target: Path) -> None:
+    """Move the links from one directory to the other."""
+    for file in source.glob("link*"):
+        file.rename(target / file.name)
 
 
 def test_a_further_name_of_a_rested_file_is_not_counted_again(top: Path, tracker: Tracker) -> None:
@@ -99,7 +98,22 @@ def test_nor_if_a_name_is_moved_while_a_pass_lasts(top: Path, rested: Tracker, *
         link(top, f"rests/file{calls}", f"directory{calls % 3}/link{calls}")
         if is_known:
             rested.quick()
-        rested.quick(pace=moving_at(calls % 6, top / f"directory{calls % 3}", top / f"directory{(calls + 1) % 3}"))
+        source, target = top / f"directory{calls % 3}", top / f"directory{(calls + 1) % 3}"
+        rested.quick(pace=acting_after(calls % 6, partial(move, source, target)))
+        settle()
+        done = rested.quick()
+        assert (done.full, done.walked.usage) == (False, by_system(top))
+
+
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_nor_if_a_name_is_removed_where_a_pass_has_been(top: Path, rested: Tracker, gone: int) -> None:
+    """It still counts for one then, while the file is known to have one less."""
+    for calls in range(FILES):
+        for directory in range(3):
+            link(top, f"rests/file{calls}", f"directory{directory}/link{calls}")
+        rested.quick()
+        unlink = partial((top / f"directory{gone}" / f"link{calls}").unlink, missing_ok=True)
+        rested.quick(pace=acting_after(calls % 6, unlink))
         settle()
         done = rested.quick()
         assert (done.full, done.walked.usage) == (False, by_system(top))
@@ -115,7 +129,7 @@ def test_nor_if_it_is_moved_to_a_directory_while_that_is_listed(top: Path, reste
     for number in range(FILES):
         link(top, f"rests/file{number}", f"directory{number % 3}/link{number}")
         rested.quick()
-        rested.quick(pace=moving_at(2 + number % 8, top / f"directory{number % 3}", crowd))
+        rested.quick(pace=acting_after(2 + number % 8, partial(move, top / f"directory{number % 3}", crowd)))
         settle()
         done = rested.quick()
         assert (done.full, done.walked.usage) == (False, by_system(top))

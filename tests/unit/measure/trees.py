@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from exporter.measure.listing import Pace
@@ -10,6 +11,9 @@ from exporter.measure.tracker import HOT_FOR
 from exporter.measure.usage import Usage
 
 MIB = 1 << 20
+
+REST = 3.1
+"""Seconds after which a directory counts as one that rests, and so do files that changed in an earlier second."""
 
 
 class Ahead:
@@ -22,17 +26,26 @@ class Ahead:
         return time.time() + self.seconds
 
 
-def stopped_after(calls: int) -> Pace:
-    """A pace that ends the pass, as a signal does, when it was told of progress so many times before."""
+def acting_after(calls: int, act: Callable[[], None]) -> Pace:
+    """A pace that does something each time, when it was told of progress so many times before."""
     left = calls
 
     def pace(_: int) -> None:
         nonlocal left
         left -= 1
         if left < 0:
-            raise KeyboardInterrupt
+            act()
 
     return pace
+
+
+def stopped_after(calls: int) -> Pace:
+    """A pace that ends the pass then, as a signal does."""
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    return acting_after(calls, stop)
 
 
 def du(path: Path, *options: str) -> int:
@@ -79,6 +92,15 @@ def fill(top: Path, *, directories: int, files: int) -> None:
         for file in range(files):
             (top / f"directory{directory}" / f"file{file}").write_bytes(b"x" * 100)
     settle()
+
+
+def lay_down(top: Path, *, directories: int, files: int) -> None:
+    """Make directories to put names in, and ``rests`` with files that are going to rest."""
+    (top / "rests").mkdir()
+    for file in range(files):
+        (top / "rests" / f"file{file}").write_bytes(b"x" * 100 * (file + 1))
+    for directory in range(directories):
+        (top / f"directory{directory}").mkdir()
 
 
 def settle() -> None:
