@@ -155,7 +155,7 @@ def _kept_policy(
         yield lambda: OPEN
         return
     # What only it needs (YAML, bcrypt) takes memory and time to import.
-    from exporter.export.webconfig.keeper import PolicyKeeper  # noqa: PLC0415
+    from exporter.export.webconfig.keeper import PolicyKeeper  # noqa: PLC0415 - only where it is needed, as said above
 
     def reloaded() -> None:
         if is_ready():

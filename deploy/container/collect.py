@@ -83,7 +83,7 @@ def libraries(linked: Iterable[Path]) -> set[Path]:
     """
     found: set[Path] = set()
     for path in linked:
-        said = subprocess.run(["ldd", path], capture_output=True, text=True, check=False)  # noqa: S603, S607
+        said = subprocess.run(["ldd", path], capture_output=True, text=True, check=False)  # noqa: S603, S607 - files of the build
         if "statically linked" in said.stdout:
             continue
         if said.returncode != 0 or "not found" in said.stdout:

@@ -141,7 +141,7 @@ class StateFile:
             database.execute("BEGIN IMMEDIATE")
             try:
                 database.executemany(
-                    f"INSERT OR REPLACE INTO directory ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
+                    f"INSERT OR REPLACE INTO directory ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)",  # noqa: S608 - a constant
                     values,
                 )
                 database.execute("DELETE FROM directory WHERE seen < ?", (unseen_since,))

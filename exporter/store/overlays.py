@@ -93,7 +93,7 @@ def read_overlays(proc: str, *, root: str, engines: Sequence[int] = ()) -> Overl
     for process in ("self", "1", *map(str, engines)):
         path = f"{proc}/{process}/mountinfo"
         try:
-            with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:  # noqa: PTH123
+            with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:  # noqa: PTH123 - the path is text
                 tables[process] = file.read()
         except OSError as error:
             if error.errno in _GONE:

@@ -348,7 +348,7 @@ def test_a_failure_does_not_outlive_what_could_not_be_measured(open_directory: P
         return False
 
     def remove() -> bool:
-        for path in (Path(host.store.upper_path(made)), *host.root.glob("overlay2/*/work/work")):
+        for path in (Path(host.store.upper_path(made)), *host.root.glob("overlay2/*/work/*")):
             path.chmod(0o755)
         host.store.remove_container(made)
         return True

@@ -76,11 +76,15 @@ class _Strict(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            alias = self.get_event()  # type: ignore[no-untyped-call]
+            alias = self.get_event()  # type: ignore[no-untyped-call]  # the stubs leave it out
             raise _Refused(None, None, "aliases are not used here", alias.start_mark)
         return super().compose_node(parent, index)
 
-    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Hashable, Any]:  # noqa: ARG002
+    def construct_mapping(
+        self,
+        node: yaml.Node,
+        deep: bool = False,  # noqa: ARG002 - the base class passes it; here all is read in depth
+    ) -> dict[Hashable, Any]:
         mapping: dict[Hashable, Any] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
