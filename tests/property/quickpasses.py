@@ -178,7 +178,9 @@ class Model:
     def _read(self, tree: Tree, due: set[int], recent: int) -> None:
         self.is_torn = False
         self.amounts = {inode: file.amount for inode, file in tree.files.items()}
-        twice = {file for inode in tree.directories.keys() - due for file in self._readings[inode].single}
+        left = [self._readings[inode] for inode in tree.directories.keys() - due]
+        # What is read again before a further name is found counts elsewhere no more.
+        twice = {file for reading in left if not reading.is_open for file in reading.single}
         self._readings = {
             inode: self._reading(directory, recent, twice) if inode in due else self._readings[inode]
             for inode, directory in tree.directories.items()
